@@ -1,0 +1,36 @@
+#ifndef CONDENSE_COMMON_FILES_H_
+#define CONDENSE_COMMON_FILES_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace condense {
+
+// The content of a file. NOT_FOUND with reason FILE_NOT_FOUND, or INTERNAL.
+absl::StatusOr<std::string> ReadFile(const std::string& path);
+
+// Writes a file so that after a crash either the old content or the new one is
+// there: a temporary file beside it, fsync, rename, fsync of the folder.
+// RESOURCE_EXHAUSTED with reason DISK_FULL, PERMISSION_DENIED with reason
+// FILE_NOT_WRITABLE, or INTERNAL.
+absl::Status WriteFileAtomically(const std::string& path,
+                                 absl::string_view content);
+
+// Creates a folder and those above it. PERMISSION_DENIED with reason
+// FOLDER_NOT_WRITABLE if it cannot be created or written to.
+absl::Status MakeWritableFolder(const std::string& path);
+
+// Where the installed data files are (profiles, protos): the CONDENSE_DATA_DIR
+// of the environment, else ../share/condense beside the running binary, else
+// the source tree the binary was built from.
+std::string DataDir();
+
+// The absolute path of the running binary.
+std::string SelfPath();
+
+}  // namespace condense
+
+#endif  // CONDENSE_COMMON_FILES_H_

@@ -1,0 +1,1 @@
+// Exists so that the precompiled torch.h has a library to belong to.
