@@ -14,9 +14,10 @@ namespace {
 
 // FIPS 180-4, the one-block example.
 TEST(DigestTest, MatchesThePublishedExample) {
-  EXPECT_EQ(DigestOf("abc"),
-            "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f200"
-            "15ad");
+  EXPECT_EQ(
+      DigestOf("abc"),
+      "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f200"
+      "15ad");
 }
 
 TEST(DigestTest, PiecesGiveTheDigestOfTheWhole) {
@@ -37,7 +38,10 @@ TEST(DigestTest, RefusesWhatIsNoDigest) {
 TEST(ErrorTest, KeepsReasonAndDetailThroughTheProto) {
   const absl::Status status =
       MakeError(absl::StatusCode::kInvalidArgument, "UNKNOWN_KEY", "no key 'x'",
-                {.field = "stages[0].x", .line = 3, .column = 5, .nearest = "y",
+                {.field = "stages[0].x",
+                 .line = 3,
+                 .column = 5,
+                 .nearest = "y",
                  .hint = "see docs"});
   const absl::Status back =
       ErrorFromProto(ErrorToProto(status, v1::Job::PREFLIGHT));

@@ -20,8 +20,8 @@ struct Sha256::State {
 };
 
 Sha256::Sha256() : state_(std::make_unique<State>()) {
-  CONDENSE_CHECK(
-      EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1);
+  CONDENSE_CHECK(EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) ==
+                 1);
 }
 
 Sha256::~Sha256() = default;

@@ -12,8 +12,7 @@
 namespace condense {
 namespace {
 
-constexpr char kErrorInfoUrl[] =
-    "type.googleapis.com/google.rpc.ErrorInfo";
+constexpr char kErrorInfoUrl[] = "type.googleapis.com/google.rpc.ErrorInfo";
 
 google::rpc::ErrorInfo InfoOf(const absl::Status& status) {
   google::rpc::ErrorInfo info;

@@ -32,8 +32,8 @@ absl::Status FileError(absl::string_view doing, const std::string& path,
     case EACCES:
     case EPERM:
     case EROFS:
-      return MakeError(absl::StatusCode::kPermissionDenied,
-                       "FILE_NOT_WRITABLE", message);
+      return MakeError(absl::StatusCode::kPermissionDenied, "FILE_NOT_WRITABLE",
+                       message);
     default:
       return MakeError(absl::StatusCode::kInternal, "FILE_NOT_WRITABLE",
                        message);
@@ -68,9 +68,9 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
   }
   std::ifstream in(path, std::ios::binary);
   if (!in) {
-    return MakeError(absl::StatusCode::kNotFound, "FILE_NOT_FOUND",
-                     absl::StrCat("cannot open ", path, ": ",
-                                  std::strerror(errno)));
+    return MakeError(
+        absl::StatusCode::kNotFound, "FILE_NOT_FOUND",
+        absl::StrCat("cannot open ", path, ": ", std::strerror(errno)));
   }
   std::string content{std::istreambuf_iterator<char>(in), {}};
   if (in.bad()) {

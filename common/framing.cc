@@ -69,8 +69,8 @@ absl::StatusOr<bool> MessageReader::Read(
   return Read(message, -1);
 }
 
-absl::StatusOr<bool> MessageReader::Read(
-    google::protobuf::MessageLite* message, int timeout_ms) {
+absl::StatusOr<bool> MessageReader::Read(google::protobuf::MessageLite* message,
+                                         int timeout_ms) {
   using std::chrono::steady_clock;
   const auto deadline =
       steady_clock::now() + std::chrono::milliseconds(timeout_ms);

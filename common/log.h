@@ -29,13 +29,15 @@ namespace log_internal {
 #define CONDENSE_LOG(level, ...) \
   ::condense::LogLine(::condense::LogLevel::level, ::absl::StrCat(__VA_ARGS__))
 
-// For our own bugs only; what a user, a disk or a network can cause is a Status.
-#define CONDENSE_CHECK(cond, ...)                                           \
-  do {                                                                      \
-    if (!(cond)) [[unlikely]] {                                             \
-      ::condense::log_internal::CheckFailed(                                \
-          __FILE__, __LINE__, #cond, ::absl::StrCat("" __VA_OPT__(, ) __VA_ARGS__)); \
-    }                                                                       \
+// For our own bugs only; what a user, a disk or a network can cause is a
+// Status.
+#define CONDENSE_CHECK(cond, ...)                         \
+  do {                                                    \
+    if (!(cond)) [[unlikely]] {                           \
+      ::condense::log_internal::CheckFailed(              \
+          __FILE__, __LINE__, #cond,                      \
+          ::absl::StrCat("" __VA_OPT__(, ) __VA_ARGS__)); \
+    }                                                     \
   } while (false)
 
 #endif  // CONDENSE_COMMON_LOG_H_

@@ -7,12 +7,11 @@
 #include "absl/status/statusor.h"
 
 // Returns from the enclosing function if `expr` is not OK.
-#define CONDENSE_RETURN_IF_ERROR(expr)                       \
-  do {                                                       \
-    if (::absl::Status condense_status_ = (expr);            \
-        !condense_status_.ok()) {                            \
-      return condense_status_;                               \
-    }                                                        \
+#define CONDENSE_RETURN_IF_ERROR(expr)                                      \
+  do {                                                                      \
+    if (::absl::Status condense_status_ = (expr); !condense_status_.ok()) { \
+      return condense_status_;                                              \
+    }                                                                       \
   } while (false)
 
 #define CONDENSE_CONCAT_INNER_(a, b) a##b
