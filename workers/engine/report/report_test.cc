@@ -1,0 +1,62 @@
+#include "workers/engine/report/report.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+
+namespace condense::report {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+Report Example() {
+  Report report;
+  report.job = "digits <1>";
+  report.profile = "cpu";
+  report.verdict = "BELOW_ACCURACY";
+  report.gates = {{"max_accuracy_drop", 0.01, 0.0, true}};
+  report.baseline.metrics = {{"top1", 0.99}};
+  report.baseline.size_bytes = 1000;
+  report.compressed.metrics = {{"top1", 0.0}};
+  report.compressed.size_bytes = 150;
+  report.layers = {{.name = "conv1",
+                    .op = "Conv",
+                    .channels_before = 16,
+                    .channels_after = 8}};
+  report.stages = {{.name = "prune", .technique = "l2", .seconds = 1.5}};
+  report.curves["loss"] = {{0, 2.0}, {1, 1.0}};
+  return report;
+}
+
+TEST(ReportJsonTest, PrintsZeroWhereItIsAValueAndOmitsWhatWasNotMeasured) {
+  const auto json = nlohmann::json::parse(ToJson(Example()));
+  EXPECT_EQ(json["schema_version"], 1);
+  EXPECT_EQ(json["gates"][0]["value"], 0.0);
+  EXPECT_EQ(json["compressed"]["metrics"]["top1"], 0.0);
+  EXPECT_EQ(json["compressed"]["size_bytes"], 150);
+  EXPECT_FALSE(json["compressed"].contains("macs"));
+  EXPECT_FALSE(json["compressed"].contains("latency_ms"));
+  EXPECT_FALSE(json.contains("agreement"));
+  EXPECT_EQ(json["layers"][0]["channels_after"], 8);
+  EXPECT_FALSE(json["layers"][0].contains("snr_db"));
+}
+
+TEST(ReportHtmlTest, ShowsTheVerdictAndNeedsNothingFromOutside) {
+  const std::string html = ToHtml(Example());
+  EXPECT_THAT(html, HasSubstr("BELOW_ACCURACY"));
+  EXPECT_THAT(html, HasSubstr("15.00 % of"));
+  EXPECT_THAT(html, HasSubstr("16 → 8"));
+  EXPECT_THAT(html, HasSubstr("class=curve"));
+  EXPECT_THAT(html, Not(HasSubstr("http")));
+  EXPECT_THAT(html, Not(HasSubstr("<script")));
+}
+
+TEST(ReportHtmlTest, EscapesNames) {
+  const std::string html = ToHtml(Example());
+  EXPECT_THAT(html, HasSubstr("digits &lt;1&gt;"));
+  EXPECT_THAT(html, Not(HasSubstr("digits <1>")));
+}
+
+}  // namespace
+}  // namespace condense::report
