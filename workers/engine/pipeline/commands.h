@@ -1,0 +1,53 @@
+#ifndef CONDENSE_WORKERS_ENGINE_PIPELINE_COMMANDS_H_
+#define CONDENSE_WORKERS_ENGINE_PIPELINE_COMMANDS_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace condense::pipeline {
+
+// The engine's small tools. Each prints its result to stdout. `device` is
+// "cpu", "cuda:N" or "auto"; `threads` 0 means one per core.
+
+struct InferOptions {
+  std::string input_dir;
+  std::string output_dir;
+};
+// Runs MODEL once on input_0.pb, input_1.pb, ... (ONNX TensorProto) or .npy
+// files, in the order of the model's inputs, and writes output_0.pb, ... in the
+// form that the inputs had.
+absl::Status Infer(const std::string& model, const std::string& device,
+                   int threads, const InferOptions& options);
+
+struct BenchOptions {
+  std::string mode = "infer";
+  int batch = 1;
+  int steps = 50;
+  bool json = false;
+};
+// Times forward passes, or SGD steps (cross-entropy for [N, C] outputs, mean
+// of the outputs otherwise), on random inputs; "qat" with simulated int8.
+absl::Status Bench(const std::string& model, const std::string& device,
+                   int threads, const BenchOptions& options);
+
+struct ConvertOptions {
+  // "onnx".
+  std::string to;
+  std::string out;
+};
+absl::Status Convert(const std::string& model, const ConvertOptions& options);
+
+struct AnalyzeOptions {
+  bool json = false;
+};
+// Operators, parameters, multiply-accumulates and what can be pruned.
+absl::Status Analyze(const std::string& model, const AnalyzeOptions& options);
+
+// Picks the device and does what is slow the first time (thread pool, first
+// convolution), so that a warm engine starts its job at once.
+void WarmUp(const std::string& device, int threads);
+
+}  // namespace condense::pipeline
+
+#endif  // CONDENSE_WORKERS_ENGINE_PIPELINE_COMMANDS_H_
