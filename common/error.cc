@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "absl/strings/cord.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "google/rpc/code.pb.h"
@@ -138,7 +139,11 @@ std::string NearestName(absl::string_view name,
   std::string best;
   size_t best_distance = std::max<size_t>(name.size() / 2, 1) + 1;
   for (const std::string& candidate : candidates) {
-    const size_t distance = EditDistance(name, candidate);
+    size_t distance = EditDistance(name, candidate);
+    // "max_size" is nearer to "max_size_bytes" than its length says.
+    if (absl::StartsWith(candidate, name) && name.size() > 2) {
+      distance = std::min<size_t>(distance, 1);
+    }
     if (distance < best_distance) {
       best_distance = distance;
       best = candidate;

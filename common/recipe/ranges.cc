@@ -1,0 +1,296 @@
+#include "common/recipe/ranges.h"
+
+#include <optional>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/recipe/pattern.h"
+#include "common/status_macros.h"
+
+namespace condense::recipe {
+namespace {
+
+// Errors about the keys below one path.
+class Checker {
+ public:
+  Checker(const ParsedRecipe& parsed, std::string path)
+      : parsed_(parsed), path_(std::move(path)) {}
+
+  std::string At(const std::string& key) const {
+    return path_.empty() ? key : absl::StrCat(path_, ".", key);
+  }
+
+  absl::Status Error(
+      const std::string& key, absl::string_view reason,
+      const std::string& message,
+      absl::StatusCode code = absl::StatusCode::kInvalidArgument) const {
+    return ErrorAt(parsed_, At(key), code, reason, message);
+  }
+
+  // [low, high], or (low, high] with `open`.
+  absl::Status Range(const std::string& key, bool has, double value, double low,
+                     double high, bool open = false) const {
+    if (!has || (value <= high && (open ? value > low : value >= low))) {
+      return absl::OkStatus();
+    }
+    return Error(
+        key, "OUT_OF_RANGE",
+        absl::StrCat("'", At(key), "' must be ", open ? "above " : "from ", low,
+                     open ? ", at most " : " to ", high, ", not ", value));
+  }
+
+  absl::Status Required(const std::string& key, bool has) const {
+    if (has) return absl::OkStatus();
+    return Error(key, "MISSING_KEY",
+                 absl::StrCat("'", At(key), "' is missing"));
+  }
+
+  const ParsedRecipe& parsed() const { return parsed_; }
+
+ private:
+  const ParsedRecipe& parsed_;
+  const std::string path_;
+};
+
+absl::Status CheckSource(const Checker& check, const v1::DataSource& source) {
+  CONDENSE_RETURN_IF_ERROR(
+      check.Range("samples", source.has_samples(), source.samples(), 0, 1e9));
+  for (int i = 0; i < source.augment_size(); ++i) {
+    const std::string key = absl::StrCat("augment[", i, "]");
+    if (source.augment(i).kind_case() == v1::Augmentation::KIND_NOT_SET) {
+      return check.Error(key, "MISSING_KEY", "an augmentation has no name");
+    }
+    const v1::RandomCrop& crop = source.augment(i).random_crop();
+    CONDENSE_RETURN_IF_ERROR(check.Range(key + ".random_crop.padding",
+                                         crop.has_padding(), crop.padding(), 1,
+                                         64));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckData(const ParsedRecipe& parsed) {
+  const v1::DataConfig& data = parsed.recipe.data();
+  CONDENSE_RETURN_IF_ERROR(
+      CheckSource(Checker(parsed, "data.train"), data.train()));
+  CONDENSE_RETURN_IF_ERROR(
+      CheckSource(Checker(parsed, "data.eval"), data.eval()));
+  CONDENSE_RETURN_IF_ERROR(
+      CheckSource(Checker(parsed, "data.calibration"), data.calibration()));
+  const Checker check(parsed, "data.preprocess");
+  for (const auto* source : {&data.eval(), &data.calibration()}) {
+    if (source->augment_size() > 0) {
+      return ErrorAt(parsed,
+                     source == &data.eval() ? "data.eval.augment"
+                                            : "data.calibration.augment",
+                     absl::StatusCode::kInvalidArgument, "UNUSED_KEY",
+                     "only training samples are augmented");
+    }
+  }
+  const v1::Preprocess& preprocess = data.preprocess();
+  if (preprocess.resize_size() != 0 && preprocess.resize_size() != 2) {
+    return check.Error("resize", "OUT_OF_RANGE",
+                       "'resize' takes a height and a width");
+  }
+  for (int size : preprocess.resize()) {
+    CONDENSE_RETURN_IF_ERROR(check.Range("resize", true, size, 1, 8192));
+  }
+  for (double std : preprocess.std()) {
+    CONDENSE_RETURN_IF_ERROR(check.Range("std", true, std, 0, 1e12, true));
+  }
+  for (const auto& [key, size] :
+       {std::pair<const char*, int>{"mean", preprocess.mean_size()},
+        {"std", preprocess.std_size()}}) {
+    if (size > 4) {
+      return check.Error(
+          key, "OUT_OF_RANGE",
+          absl::StrCat("'", key, "' has one value, or one per channel"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckOptimizer(const Checker& check,
+                            const v1::Optimizer& optimizer) {
+  if (optimizer.has_sgd()) {
+    const v1::Sgd& sgd = optimizer.sgd();
+    const std::string at = "optimizer.sgd.";
+    CONDENSE_RETURN_IF_ERROR(
+        check.Range(at + "lr", sgd.has_lr(), sgd.lr(), 0, 100, true));
+    CONDENSE_RETURN_IF_ERROR(check.Range(at + "momentum", sgd.has_momentum(),
+                                         sgd.momentum(), 0, 0.999999));
+    return check.Range(at + "weight_decay", sgd.has_weight_decay(),
+                       sgd.weight_decay(), 0, 1);
+  }
+  const v1::Adam& adam = optimizer.adam();
+  const std::string at = "optimizer.adam.";
+  CONDENSE_RETURN_IF_ERROR(
+      check.Range(at + "lr", adam.has_lr(), adam.lr(), 0, 100, true));
+  CONDENSE_RETURN_IF_ERROR(
+      check.Range(at + "beta1", adam.has_beta1(), adam.beta1(), 0, 0.9999999));
+  CONDENSE_RETURN_IF_ERROR(
+      check.Range(at + "beta2", adam.has_beta2(), adam.beta2(), 0, 0.9999999));
+  CONDENSE_RETURN_IF_ERROR(check.Range(at + "epsilon", adam.has_epsilon(),
+                                       adam.epsilon(), 0, 1, true));
+  return check.Range(at + "weight_decay", adam.has_weight_decay(),
+                     adam.weight_decay(), 0, 1);
+}
+
+template <typename Training>
+absl::Status CheckTraining(const Checker& check, const Training& training) {
+  CONDENSE_RETURN_IF_ERROR(check.Range("epochs", training.has_epochs(),
+                                       training.epochs(), 1, 10000));
+  CONDENSE_RETURN_IF_ERROR(check.Range("batch_size", training.has_batch_size(),
+                                       training.batch_size(), 1, 65536));
+  CONDENSE_RETURN_IF_ERROR(CheckOptimizer(check, training.optimizer()));
+  for (int i = 0; i < training.kd_size(); ++i) {
+    const std::string at = absl::StrCat("kd[", i, "]");
+    if (!training.kd(i).has_soft_response()) {
+      return check.Error(at, "MISSING_KEY", "a kd loss has no name");
+    }
+    const v1::SoftResponse& soft = training.kd(i).soft_response();
+    CONDENSE_RETURN_IF_ERROR(check.Range(at + ".soft_response.temperature",
+                                         soft.has_temperature(),
+                                         soft.temperature(), 0, 100, true));
+    CONDENSE_RETURN_IF_ERROR(check.Range(
+        at + ".soft_response.lambda", soft.has_lambda(), soft.lambda(), 0, 1));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckPattern(const Checker& check, const std::string& key,
+                          const std::string& pattern) {
+  CONDENSE_RETURN_IF_ERROR(check.Required(key, !pattern.empty()));
+  const absl::StatusOr<Pattern> compiled = Pattern::Compile(pattern);
+  if (compiled.ok()) return absl::OkStatus();
+  return check.Error(key, "BAD_PATTERN",
+                     std::string(compiled.status().message()));
+}
+
+absl::Status CheckPrune(const Checker& check, const v1::Prune& prune) {
+  const v1::PruneTarget& target = prune.target();
+  CONDENSE_RETURN_IF_ERROR(
+      check.Required("target", target.has_macs() || target.has_parameters()));
+  if (target.has_macs() && target.has_parameters()) {
+    return check.Error("target.parameters", "TOO_MANY_KEYS",
+                       "'macs' and 'parameters' exclude each other");
+  }
+  const double most = 0.999999;
+  CONDENSE_RETURN_IF_ERROR(check.Range("target.macs", target.has_macs(),
+                                       target.macs(), 0, most, true));
+  CONDENSE_RETURN_IF_ERROR(check.Range("target.parameters",
+                                       target.has_parameters(),
+                                       target.parameters(), 0, most, true));
+  const v1::Iterative& iterative = prune.schedule().iterative();
+  CONDENSE_RETURN_IF_ERROR(check.Range("schedule.iterative.steps",
+                                       iterative.has_steps(), iterative.steps(),
+                                       2, 100));
+  CONDENSE_RETURN_IF_ERROR(check.Range("schedule.iterative.epochs_between",
+                                       iterative.has_epochs_between(),
+                                       iterative.epochs_between(), 0, 1000));
+  for (int i = 0; i < prune.overrides_size(); ++i) {
+    CONDENSE_RETURN_IF_ERROR(
+        CheckPattern(check, absl::StrCat("overrides[", i, "].match"),
+                     prune.overrides(i).match()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckQuantize(const Checker& check, const v1::Quantize& quantize) {
+  CONDENSE_RETURN_IF_ERROR(check.Required(
+      "mode", quantize.mode() != v1::Quantize::MODE_UNSPECIFIED));
+  const bool trains = quantize.has_epochs() || quantize.has_batch_size() ||
+                      quantize.has_optimizer() || quantize.kd_size() > 0 ||
+                      quantize.lr_schedule() != v1::LR_SCHEDULE_UNSPECIFIED;
+  if (quantize.mode() == v1::Quantize::PTQ && trains) {
+    return check.Error("mode", "UNUSED_KEY",
+                       "ptq does not train: epochs, batch_size, optimizer, "
+                       "lr_schedule and kd go with mode qat");
+  }
+  CONDENSE_RETURN_IF_ERROR(CheckTraining(check, quantize));
+  CONDENSE_RETURN_IF_ERROR(check.Range("weights.bits",
+                                       quantize.weights().has_bits(),
+                                       quantize.weights().bits(), 2, 8));
+  if (quantize.weights().scheme() == v1::AFFINE) {
+    return check.Error("weights.scheme", "UNIMPLEMENTED_VALUE",
+                       "weights are symmetric in this version",
+                       absl::StatusCode::kUnimplemented);
+  }
+  if (quantize.activations().has_bits() && quantize.activations().bits() != 8) {
+    return check.Error("activations.bits", "UNIMPLEMENTED_VALUE",
+                       "activations have 8 bits in this version",
+                       absl::StatusCode::kUnimplemented);
+  }
+  for (int i = 0; i < quantize.overrides_size(); ++i) {
+    const std::string at = absl::StrCat("overrides[", i, "].");
+    const v1::QuantizeOverride& rule = quantize.overrides(i);
+    CONDENSE_RETURN_IF_ERROR(CheckPattern(check, at + "match", rule.match()));
+    CONDENSE_RETURN_IF_ERROR(
+        check.Range(at + "bits", rule.has_bits(), rule.bits(), 2, 8));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckStage(const ParsedRecipe& parsed, int index) {
+  const v1::Stage& stage = parsed.recipe.stages(index);
+  const std::string path = absl::StrCat("stages[", index, "]");
+  switch (stage.kind_case()) {
+    case v1::Stage::kPrune:
+      return CheckPrune(Checker(parsed, path + ".prune"), stage.prune());
+    case v1::Stage::kFinetune: {
+      const Checker check(parsed, path + ".finetune");
+      CONDENSE_RETURN_IF_ERROR(
+          check.Required("epochs", stage.finetune().has_epochs()));
+      return CheckTraining(check, stage.finetune());
+    }
+    case v1::Stage::kQuantize:
+      return CheckQuantize(Checker(parsed, path + ".quantize"),
+                           stage.quantize());
+    case v1::Stage::KIND_NOT_SET:
+      break;
+  }
+  return ErrorAt(parsed, path, absl::StatusCode::kInvalidArgument,
+                 "MISSING_KEY", "a stage has no name",
+                 {.hint = "prune, finetune or quantize"});
+}
+
+}  // namespace
+
+absl::Status CheckGates(const ParsedRecipe& parsed) {
+  const Checker check(parsed, "gates");
+  const v1::Gates& gates = parsed.recipe.gates();
+  CONDENSE_RETURN_IF_ERROR(check.Range("max_accuracy_drop",
+                                       gates.has_max_accuracy_drop(),
+                                       gates.max_accuracy_drop(), -1, 1));
+  CONDENSE_RETURN_IF_ERROR(check.Range("max_size_bytes",
+                                       gates.has_max_size_bytes(),
+                                       gates.max_size_bytes(), 1, 1e15));
+  return check.Range("max_latency_ms", gates.has_max_latency_ms(),
+                     gates.max_latency_ms(), 0, 1e9, true);
+}
+
+absl::Status CheckRecipe(const ParsedRecipe& parsed) {
+  const Checker check(parsed, "");
+  const v1::Recipe& recipe = parsed.recipe;
+  CONDENSE_RETURN_IF_ERROR(
+      check.Range("version", recipe.has_version(), recipe.version(), 1, 1));
+  CONDENSE_RETURN_IF_ERROR(CheckData(parsed));
+  if (recipe.teacher().model() != v1::Teacher::MODEL_UNSPECIFIED &&
+      !recipe.teacher().source().empty()) {
+    return check.Error("teacher.source", "TOO_MANY_KEYS",
+                       "'model' and 'source' exclude each other");
+  }
+  if (recipe.stages().empty()) {
+    return check.Error("stages", "MISSING_KEY", "a recipe needs a stage");
+  }
+  for (int i = 0; i < recipe.stages_size(); ++i) {
+    CONDENSE_RETURN_IF_ERROR(CheckStage(parsed, i));
+    if (recipe.stages(i).has_quantize() && i + 1 < recipe.stages_size()) {
+      return check.Error(absl::StrCat("stages[", i, "]"), "UNIMPLEMENTED_VALUE",
+                         "quantize must be the last stage in this version",
+                         absl::StatusCode::kUnimplemented);
+    }
+  }
+  return CheckGates(parsed);
+}
+
+}  // namespace condense::recipe

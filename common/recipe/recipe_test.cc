@@ -1,0 +1,159 @@
+#include "common/recipe/recipe.h"
+
+#include "gtest/gtest.h"
+
+namespace condense::recipe {
+namespace {
+
+// "REASON field line:column nearest" of a recipe that must be refused.
+std::string Refusal(absl::string_view text) {
+  const absl::StatusOr<ParsedRecipe> parsed = ParseRecipe(text);
+  if (parsed.ok()) return "accepted";
+  const ErrorDetail detail = ErrorDetailOf(parsed.status());
+  return ErrorReason(parsed.status()) + " " + detail.field + " " +
+         std::to_string(detail.line) + ":" + std::to_string(detail.column) +
+         (detail.nearest.empty() ? "" : " " + detail.nearest);
+}
+
+constexpr char kContract[] = R"(
+version: 1
+task: classification
+data:
+  train: {source: train, augment: [random_crop: {padding: 4}, horizontal_flip]}
+  eval:  {source: test}
+  calibration: {source: train, samples: 512}
+  preprocess: {resize: [32, 32], scale: 0.00392156862745098, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], layout: nchw, color: rgb}
+teacher: {model: original}
+stages:
+  - prune:    {granularity: channel, criterion: l2, target: {macs: 0.5}, schedule: {iterative: {steps: 4}}}
+  - finetune: {epochs: 5, optimizer: {sgd: {lr: 0.01, momentum: 0.9, weight_decay: 5.0e-4}}, lr_schedule: cosine, kd: [{soft_response: {temperature: 4, lambda: 0.9}}]}
+  - quantize: {mode: qat, weights: {bits: 8, scheme: symmetric, granularity: channel}, activations: {bits: 8, scheme: affine}, epochs: 2}
+gates: {max_accuracy_drop: 0.01, max_size_bytes: 1000000, max_latency_ms: 5}
+seed: 17
+)";
+
+TEST(ParseRecipeTest, ReadsTheExampleOfTheContract) {
+  const auto parsed = ParseRecipe(kContract);
+  ASSERT_TRUE(parsed.ok()) << ErrorText(parsed.status());
+  const v1::Recipe& recipe = parsed->recipe;
+  EXPECT_EQ(recipe.task(), v1::Recipe::CLASSIFICATION);
+  ASSERT_EQ(recipe.data().train().augment_size(), 2);
+  EXPECT_EQ(recipe.data().train().augment(0).random_crop().padding(), 4);
+  EXPECT_TRUE(recipe.data().train().augment(1).has_horizontal_flip());
+  EXPECT_EQ(recipe.stages(0).prune().schedule().iterative().steps(), 4);
+  EXPECT_EQ(recipe.stages(1).finetune().kd(0).soft_response().temperature(), 4);
+  EXPECT_EQ(recipe.stages(2).quantize().mode(), v1::Quantize::QAT);
+  EXPECT_EQ(parsed->positions.at("stages[1].finetune.epochs").line, 12);
+}
+
+TEST(ParseRecipeTest, ReadsTheSmallestRecipeAndJson) {
+  EXPECT_TRUE(ParseRecipe("stages: [quantize: {mode: ptq}]").ok());
+  EXPECT_TRUE(
+      ParseRecipe(R"({"stages": [{"quantize": {"mode": "ptq"}}]})").ok());
+}
+
+TEST(ParseRecipeTest, NamesAnUnknownKeyWithItsPlaceAndTheNearest) {
+  EXPECT_EQ(Refusal("stages:\n  - quantize: {mode: ptq, weight: {bits: 8}}"),
+            "UNKNOWN_KEY stages[0].quantize.weight 2:27 weights");
+}
+
+TEST(ParseRecipeTest, NamesADuplicateKey) {
+  EXPECT_EQ(Refusal("seed: 1\nstages: [quantize: {mode: ptq}]\nseed: 2"),
+            "DUPLICATE_KEY seed 3:1");
+}
+
+TEST(ParseRecipeTest, NamesAWrongType) {
+  EXPECT_EQ(Refusal("stages:\n  - finetune: {epochs: many}"),
+            "WRONG_TYPE stages[0].finetune.epochs 2:24");
+  EXPECT_EQ(Refusal("stages: {quantize: {mode: ptq}}"),
+            "WRONG_TYPE stages 1:9");
+}
+
+TEST(ParseRecipeTest, NamesAValueOutOfRange) {
+  EXPECT_EQ(Refusal("stages:\n  - prune: {target: {macs: 1.5}}"),
+            "OUT_OF_RANGE stages[0].prune.target.macs 2:22");
+  EXPECT_EQ(Refusal("stages:\n  - finetune: {epochs: 0}"),
+            "OUT_OF_RANGE stages[0].finetune.epochs 2:16");
+  EXPECT_EQ(Refusal("stages:\n  - finetune: {epochs: 99999999999}"),
+            "OUT_OF_RANGE stages[0].finetune.epochs 2:24");
+}
+
+TEST(ParseRecipeTest, NamesAnUnknownValueAndTheNearest) {
+  EXPECT_EQ(Refusal("stages:\n  - quantize: {mode: qatt}"),
+            "UNKNOWN_VALUE stages[0].quantize.mode 2:22 qat");
+  EXPECT_EQ(Refusal("data: {train: {augment: [horizontal_flop]}}\n"
+                    "stages: [quantize: {mode: ptq}]"),
+            "UNKNOWN_VALUE data.train.augment[0] 1:26 horizontal_flip");
+}
+
+TEST(ParseRecipeTest, NamesWhatIsMissing) {
+  EXPECT_EQ(Refusal("seed: 1"), "MISSING_KEY stages 0:0");
+  EXPECT_EQ(Refusal("stages:\n  - prune: {criterion: l2}"),
+            "MISSING_KEY stages[0].prune.target 2:5");
+}
+
+TEST(ParseRecipeTest, AnswersAPlannedKeyWithUnimplemented) {
+  const auto parsed =
+      ParseRecipe("stages: [quantize: {mode: ptq}]\nbudget: {time_seconds: 1}");
+  EXPECT_EQ(parsed.status().code(), absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(ErrorReason(parsed.status()), "UNIMPLEMENTED_KEY");
+}
+
+TEST(ParseRecipeTest, RefusesTrainingKeysForPtq) {
+  EXPECT_EQ(Refusal("stages:\n  - quantize: {mode: ptq, epochs: 3}"),
+            "UNUSED_KEY stages[0].quantize.mode 2:16");
+}
+
+TEST(ParseRecipeTest, RefusesWhatIsNoYaml) {
+  EXPECT_EQ(Refusal("stages: [quantize: {mode: ptq}").substr(0, 10),
+            "BAD_SYNTAX");
+  EXPECT_EQ(Refusal("[]"), "WRONG_TYPE  1:1");
+  EXPECT_EQ(Refusal(std::string(1000, '[')).substr(0, 9), "TOO_LARGE");
+  EXPECT_EQ(Refusal(std::string(2 << 20, ' ')).substr(0, 9), "TOO_LARGE");
+}
+
+TEST(ParseRecipeTest, RefusesAliasesThatMultiply) {
+  std::string text = "a0: &a0 [x]\n";
+  for (int i = 1; i < 12; ++i) {
+    text += "a" + std::to_string(i) + ": &a" + std::to_string(i) + " [";
+    for (int j = 0; j < 10; ++j) {
+      text += "*a" + std::to_string(i - 1) + ", ";
+    }
+    text += "]\n";
+  }
+  EXPECT_NE(Refusal(text), "accepted");
+}
+
+TEST(ResolveRecipeTest, WritesDefaultsOutOnceAndRoundTrips) {
+  auto parsed = ParseRecipe(kContract);
+  ASSERT_TRUE(parsed.ok());
+  v1::Recipe recipe = parsed->recipe;
+  ResolveRecipe(&recipe);
+  EXPECT_EQ(recipe.stages(1).finetune().batch_size(), 64);
+  EXPECT_EQ(recipe.stages(2).quantize().optimizer().sgd().lr(), 0.001);
+  EXPECT_EQ(recipe.stages(2).quantize().activations().observer(),
+            v1::ActivationQuantization::MSE);
+  v1::Recipe twice = recipe;
+  ResolveRecipe(&twice);
+  EXPECT_EQ(twice.SerializeAsString(), recipe.SerializeAsString());
+  const auto again = ParseRecipe(RecipeToYaml(recipe));
+  ASSERT_TRUE(again.ok()) << ErrorText(again.status()) << RecipeToYaml(recipe);
+  EXPECT_EQ(again->recipe.SerializeAsString(), recipe.SerializeAsString());
+}
+
+TEST(ApplyGateOverridesTest, ReplacesAndChecks) {
+  v1::Recipe recipe;
+  recipe.mutable_gates()->set_max_accuracy_drop(0.5);
+  ASSERT_TRUE(
+      ApplyGateOverrides(
+          {{"max_accuracy_drop", "0.01"}, {"max_size_bytes", "7"}}, &recipe)
+          .ok());
+  EXPECT_EQ(recipe.gates().max_accuracy_drop(), 0.01);
+  EXPECT_EQ(recipe.gates().max_size_bytes(), 7);
+  const absl::Status bad = ApplyGateOverrides({{"max_size", "7"}}, &recipe);
+  EXPECT_EQ(ErrorReason(bad), "UNKNOWN_KEY");
+  EXPECT_EQ(ErrorDetailOf(bad).nearest, "max_size_bytes");
+}
+
+}  // namespace
+}  // namespace condense::recipe
