@@ -159,6 +159,12 @@ absl::Status ServerStopping() {
                    "the server is going down", {.hint = "try again"});
 }
 
+absl::Status DataDirInUse(absl::string_view data_dir) {
+  return MakeError(StatusCode::kFailedPrecondition, "DATA_DIR_IN_USE",
+                   StrCat("another server uses the data directory ", data_dir),
+                   {.hint = "stop it, or take another --data-dir"});
+}
+
 absl::Status NewerSchema(absl::string_view path, int found, int known) {
   return MakeError(
       StatusCode::kFailedPrecondition, "NEWER_SCHEMA",

@@ -50,6 +50,7 @@ absl::Status ChunkTooLarge(int64_t size, int64_t most);
 
 // The server itself.
 absl::Status ServerStopping();
+absl::Status DataDirInUse(absl::string_view data_dir);
 absl::Status NewerSchema(absl::string_view path, int found, int known);
 absl::Status StoreFailed(absl::string_view doing, absl::string_view why);
 

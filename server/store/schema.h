@@ -12,8 +12,8 @@ namespace condense {
 int NewestSchema();
 
 // Brings the database to the newest schema, one migration after the other, each
-// in a transaction of its own. FAILED_PRECONDITION, reason NEWER_SCHEMA: a newer
-// server wrote it; `path` is for that message.
+// in a transaction of its own. FAILED_PRECONDITION, reason NEWER_SCHEMA: a
+// newer server wrote it; `path` is for that message.
 absl::Status Migrate(SqliteDb& db, const std::string& path);
 
 }  // namespace condense

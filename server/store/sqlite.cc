@@ -98,9 +98,8 @@ SqliteDb::~SqliteDb() { sqlite3_close(db_); }
 
 absl::Status SqliteDb::Execute(const std::string& sql) {
   const int code = sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr);
-  return code == SQLITE_OK
-             ? absl::OkStatus()
-             : SqliteError(db_, code, "use the database of jobs");
+  return code == SQLITE_OK ? absl::OkStatus()
+                           : SqliteError(db_, code, "use the database of jobs");
 }
 
 absl::StatusOr<std::unique_ptr<SqliteStatement>> SqliteDb::Prepare(

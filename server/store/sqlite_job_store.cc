@@ -33,8 +33,8 @@ absl::StatusOr<JobRecord> ReadRecord(const SqliteStatement& row) {
   }
   record.request_fingerprint = row.Bytes(1);
   record.next_index = row.Int(2);
-  record.not_before = row.Int(3) == 0 ? absl::InfinitePast()
-                                      : absl::FromUnixMicros(row.Int(3));
+  record.not_before =
+      row.Int(3) == 0 ? absl::InfinitePast() : absl::FromUnixMicros(row.Int(3));
   return record;
 }
 
@@ -121,9 +121,9 @@ absl::Status SqliteJobStore::PrepareReads() {
           select, "project=?1 AND request_id=?2 AND request_id != ''")));
   CONDENSE_ASSIGN_OR_RETURN(
       unfinished_,
-      reader_->Prepare(absl::StrCat(
-          select, "state IN (", v1::Job::QUEUED, ",", v1::Job::RUNNING, ",",
-          v1::Job::CANCELLING, ") ORDER BY id")));
+      reader_->Prepare(absl::StrCat(select, "state IN (", v1::Job::QUEUED, ",",
+                                    v1::Job::RUNNING, ",", v1::Job::CANCELLING,
+                                    ") ORDER BY id")));
   CONDENSE_ASSIGN_OR_RETURN(
       count_,
       reader_->Prepare("SELECT state, COUNT(*) FROM jobs GROUP BY state"));
