@@ -63,7 +63,8 @@ void AddRetry(CLI::App* command, Flags* flags) {
       ->add_option("--retry", flags->retry_seconds,
                    "How long to look for a server that went away")
       ->type_name("SECONDS")
-      ->check(CLI::NonNegativeNumber)
+      ->group("Afterwards")
+      ->check(CLI::Validator(CLI::NonNegativeNumber).description(""))
       ->capture_default_str();
 }
 
@@ -110,12 +111,12 @@ void AddSubmit(CLI::App& app, Flags* flags) {
       ->group(job)
       ->allow_extra_args(false);
   c->add_option("--priority", f.priority, "Higher runs first")
-      ->check(CLI::Range(-1000, 1000))
+      ->check(CLI::Range(-1000, 1000).description(""))
       ->group(job)
       ->type_name("-1000..1000")
       ->capture_default_str();
   c->add_option("--device", f.device, "What to train on: any, cpu or cuda")
-      ->check(CLI::IsMember({"any", "cpu", "cuda"}))
+      ->check(CLI::IsMember({"any", "cpu", "cuda"}).description(""))
       ->type_name("KIND")
       ->group(job)
       ->capture_default_str();
@@ -149,7 +150,7 @@ void AddJobs(CLI::App& app, Flags* flags) {
   watch
       ->add_option("--from", flags->watch.from_sequence,
                    "The first event wanted")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Validator(CLI::PositiveNumber).description(""))
       ->type_name("SEQUENCE")
       ->capture_default_str();
   AddRetry(watch, flags);
@@ -160,11 +161,11 @@ void AddJobs(CLI::App& app, Flags* flags) {
       Command(app, flags, group, "list", "Show jobs, newest first",
               [flags](const Context& x) { return List(x, flags->list); });
   list->add_option("--page-size", flags->list.page_size, "Jobs per call")
-      ->check(CLI::Range(1, 1000))
+      ->check(CLI::Range(1, 1000).description(""))
       ->type_name("N")
       ->capture_default_str();
   list->add_option("--limit", flags->list.limit, "Jobs in all; 0: every one")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Validator(CLI::NonNegativeNumber).description(""))
       ->type_name("N")
       ->capture_default_str();
   job(Command(app, flags, group, "cancel", "End a job",
@@ -227,10 +228,12 @@ void AddInformation(CLI::App& app, Flags* flags) {
 void AddAnalyze(CLI::App& app, Flags* flags) {
   CLI::App* c = Command(app, flags, "Without a server", "analyze",
                         "Show a model's operators, size and cost", nullptr);
+  c->fallthrough(false);
   c->prefix_command();
   c->callback([c, flags] {
     flags->run = [rest = c->remaining()](const Context& context) {
       std::vector<std::string> arguments;
+      if (context.json) arguments.push_back("--json");
       for (const std::string& word : rest) {
         if (word == "--model") continue;
         arguments.push_back(absl::StartsWith(word, "--model=") ? word.substr(8)
@@ -258,7 +261,7 @@ std::string NearestTo(const std::string& word, const CLI::App& chosen,
     for (const CLI::App* level : {&chosen, &app}) {
       for (const CLI::Option* option : level->get_options()) {
         for (const std::string& name : option->get_lnames()) {
-          names.push_back("--" + name);
+          names.push_back(name);
         }
       }
     }
@@ -267,7 +270,11 @@ std::string NearestTo(const std::string& word, const CLI::App& chosen,
       names.push_back(command->get_name());
     }
   }
-  return NearestName(word.substr(0, word.find('=')), names);
+  const bool is_flag = absl::StartsWith(word, "-");
+  std::string bare = word.substr(0, word.find('='));
+  bare.erase(0, bare.find_first_not_of('-'));
+  const std::string nearest = NearestName(bare, names);
+  return is_flag && !nearest.empty() ? "--" + nearest : nearest;
 }
 
 absl::Status UsageError(const CLI::App& app, const CLI::ParseError& error) {
@@ -308,7 +315,6 @@ int RunCondense(const std::vector<std::string>& arguments, std::ostream& out,
   CLI::App app("condense: compress a trained model for a device", "condense");
   app.fallthrough();
   app.require_subcommand(1);
-  app.footer(kFooter);
   app.add_option("--server", context.client.server, "The server's HOST:PORT")
       ->envname("CONDENSE_SERVER")
       ->type_name("ADDR")
@@ -325,6 +331,7 @@ int RunCondense(const std::vector<std::string>& arguments, std::ostream& out,
   AddResults(app, &flags);
   AddInformation(app, &flags);
   AddAnalyze(app, &flags);
+  app.footer(kFooter);
   try {
     // CLI11 takes them in reverse.
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
