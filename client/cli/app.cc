@@ -325,7 +325,7 @@ int RunCondense(const std::vector<std::string>& arguments, std::ostream& out,
       ->capture_default_str();
   app.add_flag("--json", context.json,
                "Only JSON on stdout, one object per line");
-  app.set_version_flag("--version", "condense 0.1.0");
+  app.set_version_flag("--version", "condense " CONDENSE_VERSION);
   AddSubmit(app, &flags);
   AddJobs(app, &flags);
   AddResults(app, &flags);

@@ -18,8 +18,8 @@ RUN apt-get update -qq \
          libyaml-cpp-dev nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler \
          protobuf-compiler-grpc zlib1g-dev
 # ADD takes a URL as well as a path.
-ADD ${LIBTORCH} /tmp/libtorch.zip
-RUN unzip -q /tmp/libtorch.zip -d /opt && rm /tmp/libtorch.zip
+ADD ${LIBTORCH} /opt/libtorch.zip
+RUN unzip -q /opt/libtorch.zip -d /opt && rm /opt/libtorch.zip
 WORKDIR /src
 COPY . .
 RUN CONDENSE_SKIP_APT=1 scripts/setup -DBUILD_TESTING=OFF -DCMAKE_PREFIX_PATH=/opt/libtorch \
