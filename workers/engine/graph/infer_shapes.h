@@ -1,0 +1,17 @@
+#ifndef CONDENSE_WORKERS_ENGINE_GRAPH_INFER_SHAPES_H_
+#define CONDENSE_WORKERS_ENGINE_GRAPH_INFER_SHAPES_H_
+
+#include "absl/status/status.h"
+#include "workers/engine/graph/graph.h"
+
+namespace condense::graph {
+
+// Fills in dtype and shape of every value from the graph's inputs and
+// constants, by ONNX's rules at Graph::kOpset. A symbol (the batch) is carried
+// through; what cannot be known stays unknown. INVALID_ARGUMENT with reason
+// SHAPE_MISMATCH and the node where shapes contradict an operator.
+absl::Status InferShapes(Graph& graph);
+
+}  // namespace condense::graph
+
+#endif  // CONDENSE_WORKERS_ENGINE_GRAPH_INFER_SHAPES_H_

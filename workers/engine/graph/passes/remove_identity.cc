@@ -1,0 +1,59 @@
+#include "workers/engine/graph/passes/remove_identity.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace condense::graph {
+namespace {
+
+bool AllZero(const Tensor* tensor) {
+  if (tensor == nullptr) return false;
+  const std::vector<int64_t> values = tensor->ToInts();
+  return std::all_of(values.begin(), values.end(),
+                     [](int64_t v) { return v == 0; });
+}
+
+bool ChangesNothing(const Graph& graph, const Node& node) {
+  if (node.Is("Identity") || node.Is("Dropout")) return true;
+  if (node.Is("Cast")) {
+    const DType from = graph.value(node.inputs[0]).dtype;
+    return from != DType::kUndefined &&
+           DTypeFromName(node.String("to", "")) == from;
+  }
+  if (node.Is("Pad")) return AllZero(graph.ConstantOf(node.input(1)));
+  if (node.Is("Transpose")) {
+    std::vector<int64_t> perm = node.Ints("perm"), same(perm.size());
+    std::iota(same.begin(), same.end(), 0);
+    return !perm.empty() && perm == same;
+  }
+  return false;
+}
+
+}  // namespace
+
+absl::StatusOr<bool> RemoveIdentity::Run(Graph& graph) const {
+  bool changed = false;
+  const std::vector<NodeId> order = graph.order();
+  for (NodeId id : order) {
+    const Node& node = graph.node(id);
+    if (!ChangesNothing(graph, node)) continue;
+    const ValueId from = node.outputs[0], to = node.inputs[0];
+    // An output must keep its name, and an input or constant must not become
+    // one: then the node stays.
+    if (graph.IsOutput(from)) {
+      if (graph.value(to).producer == kNoNode || graph.IsOutput(to)) continue;
+      const std::string name = graph.value(from).name;
+      graph.ReplaceUses(from, to);
+      graph.RemoveNode(id);
+      graph.RenameValue(to, name);
+    } else {
+      graph.ReplaceUses(from, to);
+      graph.RemoveNode(id);
+    }
+    changed = true;
+  }
+  if (changed) graph.RemoveDeadValues();
+  return changed;
+}
+
+}  // namespace condense::graph

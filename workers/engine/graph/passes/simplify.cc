@@ -1,0 +1,48 @@
+#include "workers/engine/graph/passes/simplify.h"
+
+#include "common/status_macros.h"
+#include "workers/engine/graph/infer_shapes.h"
+#include "workers/engine/graph/passes/dead_code.h"
+#include "workers/engine/graph/passes/fold_constants.h"
+#include "workers/engine/graph/passes/remove_identity.h"
+#include "workers/engine/graph/passes/symbolic_batch.h"
+#include "workers/engine/graph/verify.h"
+
+namespace condense::graph {
+namespace {
+
+// Each round removes a node or stops; this only bounds a bug.
+constexpr int kRoundsMax = 100;
+
+}  // namespace
+
+absl::Status Simplify(Graph& graph, const SimplifyOptions& options) {
+  CONDENSE_RETURN_IF_ERROR(Verify(graph));
+  CONDENSE_RETURN_IF_ERROR(InferShapes(graph));
+  if (options.only_infer) return absl::OkStatus();
+  const SymbolicBatch symbolic_batch;
+  const FoldConstants fold_constants;
+  const RemoveIdentity remove_identity;
+  const DeadCode dead_code;
+  bool tried_batch = false;
+  for (int round = 0; round < kRoundsMax; ++round) {
+    bool changed = false;
+    for (const Pass* pass : {static_cast<const Pass*>(&fold_constants),
+                             static_cast<const Pass*>(&remove_identity),
+                             static_cast<const Pass*>(&dead_code)}) {
+      CONDENSE_ASSIGN_OR_RETURN(bool did, pass->Run(graph));
+      if (!did) continue;
+      changed = true;
+      CONDENSE_RETURN_IF_ERROR(Verify(graph));
+      CONDENSE_RETURN_IF_ERROR(InferShapes(graph));
+    }
+    if (changed) continue;
+    if (tried_batch) return absl::OkStatus();
+    // After folding, so that sizes of Reshape are constants.
+    tried_batch = true;
+    CONDENSE_RETURN_IF_ERROR(symbolic_batch.Run(graph).status());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace condense::graph

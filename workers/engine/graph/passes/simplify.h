@@ -1,0 +1,21 @@
+#ifndef CONDENSE_WORKERS_ENGINE_GRAPH_PASSES_SIMPLIFY_H_
+#define CONDENSE_WORKERS_ENGINE_GRAPH_PASSES_SIMPLIFY_H_
+
+#include "absl/status/status.h"
+#include "workers/engine/graph/graph.h"
+
+namespace condense::graph {
+
+struct SimplifyOptions {
+  // Only shape inference: every node stays.
+  bool only_infer = false;
+};
+
+// What every imported graph goes through: symbolic_batch, then fold_constants,
+// remove_identity and dead_code until nothing changes; shapes are inferred and
+// the graph is verified after each.
+absl::Status Simplify(Graph& graph, const SimplifyOptions& options = {});
+
+}  // namespace condense::graph
+
+#endif  // CONDENSE_WORKERS_ENGINE_GRAPH_PASSES_SIMPLIFY_H_

@@ -1,0 +1,311 @@
+#include "workers/engine/import/onnx.h"
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/error.h"
+#include "common/files.h"
+#include "common/status_macros.h"
+#include "google/protobuf/io/coded_stream.h"
+#include "onnx/onnx_pb.h"
+#include "workers/engine/graph/passes/simplify.h"
+#include "workers/engine/graph/verify.h"
+#include "workers/engine/import/onnx_tensor.h"
+#include "workers/engine/import/opset.h"
+
+namespace condense::onnx_import {
+namespace {
+
+using graph::Attribute;
+using graph::DType;
+using graph::Graph;
+using graph::kNoValue;
+using graph::Tensor;
+using graph::ValueId;
+
+constexpr int kOpsetMin = 7;
+constexpr int kOpsetMax = 21;
+
+absl::Status Bad(absl::string_view reason, const std::string& message,
+                 ErrorDetail detail = {}) {
+  return MakeError(absl::StatusCode::kInvalidArgument, reason, message,
+                   std::move(detail));
+}
+
+absl::StatusOr<onnx::ModelProto> ParseModel(absl::string_view bytes) {
+  onnx::ModelProto model;
+  google::protobuf::io::CodedInputStream stream(
+      reinterpret_cast<const uint8_t*>(bytes.data()),
+      static_cast<int>(bytes.size()));
+  stream.SetRecursionLimit(100);
+  if (!model.ParseFromCodedStream(&stream) || !stream.ConsumedEntireMessage() ||
+      !model.has_graph() || model.graph().output().empty()) {
+    return Bad("NOT_A_MODEL", "the file is not an ONNX model",
+               {.hint = "export it again, with its weights inside"});
+  }
+  return model;
+}
+
+absl::StatusOr<int> OpsetOf(const onnx::ModelProto& model) {
+  int opset = 0;
+  for (const auto& import : model.opset_import()) {
+    if (import.domain().empty() || import.domain() == "ai.onnx") {
+      opset = static_cast<int>(import.version());
+    }
+  }
+  if (opset >= kOpsetMin && opset <= kOpsetMax) return opset;
+  return Bad("UNSUPPORTED_OPSET",
+             absl::StrCat("the model uses opset ", opset, "; opsets ",
+                          kOpsetMin, " to ", kOpsetMax, " are read"),
+             {.hint = "export the model with opset 17"});
+}
+
+std::string Domain(const std::string& domain) {
+  return domain == "ai.onnx" ? "" : domain;
+}
+
+// One file being turned into a graph.
+class Importer {
+ public:
+  Importer(const onnx::GraphProto& proto, const ImportOptions& options)
+      : proto_(proto), options_(options) {}
+
+  absl::StatusOr<Graph> Run() {
+    if (!options_.raw) CONDENSE_RETURN_IF_ERROR(CheckOperators());
+    graph_.name = proto_.name();
+    CONDENSE_RETURN_IF_ERROR(AddInitializers());
+    CONDENSE_RETURN_IF_ERROR(AddInputs());
+    for (const auto& node : proto_.node()) {
+      CONDENSE_RETURN_IF_ERROR(AddNode(node));
+    }
+    return Finish();
+  }
+
+ private:
+  // All operators that we lack, at once.
+  absl::Status CheckOperators() const {
+    std::map<std::string, std::vector<std::string>> unknown;
+    for (const auto& node : proto_.node()) {
+      const bool ours =
+          Domain(node.domain()).empty() && IsKnownOperator(node.op_type());
+      if (ours) continue;
+      std::string op = node.op_type();
+      if (!Domain(node.domain()).empty()) {
+        op = absl::StrCat(node.domain(), "::", op);
+      }
+      std::string name = node.name();
+      if (name.empty() && node.output_size() > 0) name = node.output(0);
+      unknown[op].push_back(name);
+    }
+    if (unknown.empty()) return absl::OkStatus();
+    std::string list =
+        absl::StrJoin(unknown, "; ", [](std::string* out, const auto& entry) {
+          absl::StrAppend(out, entry.first, " (",
+                          absl::StrJoin(entry.second, ", "), ")");
+        });
+    return Bad(
+        "UNSUPPORTED_OPERATOR",
+        absl::StrCat("the model uses operators that condense lacks: ", list),
+        {.node = unknown.begin()->second[0]});
+  }
+
+  absl::Status Define(const std::string& name, ValueId id) {
+    if (name.empty() || values_.count(name) > 0) {
+      return Bad("BAD_GRAPH",
+                 absl::StrCat("the value '", name, "' is defined twice"));
+    }
+    values_[name] = id;
+    return absl::OkStatus();
+  }
+
+  absl::Status AddInitializers() {
+    for (const auto& initializer : proto_.initializer()) {
+      CONDENSE_ASSIGN_OR_RETURN(Tensor tensor,
+                                TensorFromProto(initializer, options_.folder));
+      CONDENSE_RETURN_IF_ERROR(
+          Define(initializer.name(),
+                 graph_.AddConstant(initializer.name(), std::move(tensor))));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status AddInputs() {
+    for (const auto& input : proto_.input()) {
+      if (values_.count(input.name()) > 0) continue;  // an initializer's twin
+      const auto& type = input.type().tensor_type();
+      std::optional<graph::Shape> shape;
+      if (type.has_shape()) {
+        shape.emplace();
+        for (const auto& dim : type.shape().dim()) {
+          if (dim.has_dim_value() && dim.dim_value() < 0) {
+            return Bad("BAD_GRAPH", absl::StrCat("input '", input.name(),
+                                                 "' has a negative size"));
+          }
+          shape->push_back(dim.has_dim_value()
+                               ? graph::Dim(dim.dim_value())
+                               : graph::Dim::Symbol(dim.dim_param()));
+        }
+      }
+      CONDENSE_RETURN_IF_ERROR(
+          Define(input.name(),
+                 graph_.AddInput(input.name(), DTypeFromOnnx(type.elem_type()),
+                                 shape)));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<Attribute> ReadAttribute(const onnx::AttributeProto& a) {
+    switch (a.type()) {
+      case onnx::AttributeProto::INT:
+        return Attribute(static_cast<int64_t>(a.i()));
+      case onnx::AttributeProto::FLOAT:
+        return Attribute(a.f());
+      case onnx::AttributeProto::STRING:
+        return Attribute(a.s());
+      case onnx::AttributeProto::INTS:
+        return Attribute(
+            std::vector<int64_t>(a.ints().begin(), a.ints().end()));
+      case onnx::AttributeProto::FLOATS:
+        return Attribute(
+            std::vector<float>(a.floats().begin(), a.floats().end()));
+      case onnx::AttributeProto::STRINGS:
+        return Attribute(
+            std::vector<std::string>(a.strings().begin(), a.strings().end()));
+      case onnx::AttributeProto::TENSOR: {
+        CONDENSE_ASSIGN_OR_RETURN(Tensor tensor,
+                                  TensorFromProto(a.t(), options_.folder));
+        return Attribute(std::move(tensor));
+      }
+      default:
+        return Bad("UNSUPPORTED_ATTRIBUTE",
+                   absl::StrCat("attribute '", a.name(),
+                                "' has a type that "
+                                "condense does not read"));
+    }
+  }
+
+  absl::Status AddNode(const onnx::NodeProto& proto) {
+    std::map<std::string, Attribute> attrs;
+    for (const auto& attribute : proto.attribute()) {
+      CONDENSE_ASSIGN_OR_RETURN(Attribute value, ReadAttribute(attribute));
+      // Cast's target is a number of ONNX's; the graph writes dtypes by name.
+      if (proto.op_type() == "Cast" && attribute.name() == "to") {
+        value = std::string(
+            graph::DTypeName(DTypeFromOnnx(static_cast<int>(attribute.i()))));
+      }
+      attrs[attribute.name()] = std::move(value);
+    }
+    if (proto.op_type() == "Constant" && Domain(proto.domain()).empty()) {
+      return AddConstantNode(proto, attrs);
+    }
+    std::vector<ValueId> inputs;
+    for (const std::string& name : proto.input()) {
+      if (name.empty()) {
+        inputs.push_back(kNoValue);
+        continue;
+      }
+      auto it = values_.find(name);
+      if (it == values_.end()) {
+        return Bad("BAD_GRAPH",
+                   absl::StrCat("node '", proto.name(), "' reads '", name,
+                                "', which nothing before it makes"),
+                   {.node = proto.name()});
+      }
+      inputs.push_back(it->second);
+    }
+    std::vector<std::string> outputs(proto.output().begin(),
+                                     proto.output().end());
+    if (outputs.empty() || outputs[0].empty()) {
+      return Bad("BAD_GRAPH",
+                 absl::StrCat("node '", proto.name(), "' has no output"));
+    }
+    const graph::NodeId id =
+        graph_.AddNode(proto.op_type(), proto.name(), std::move(inputs),
+                       outputs, std::move(attrs), Domain(proto.domain()));
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      if (outputs[i].empty()) {
+        graph_.mutable_node(id).outputs[i] = kNoValue;
+        continue;
+      }
+      CONDENSE_RETURN_IF_ERROR(Define(outputs[i], graph_.node(id).outputs[i]));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status AddConstantNode(const onnx::NodeProto& proto,
+                               const std::map<std::string, Attribute>& attrs) {
+    if (proto.output_size() != 1 || attrs.size() != 1) {
+      return Bad("BAD_GRAPH", "a Constant needs one value and one output");
+    }
+    const Attribute& value = attrs.begin()->second;
+    Tensor tensor;
+    if (const auto* t = std::get_if<Tensor>(&value)) {
+      tensor = *t;
+    } else if (const auto* i = std::get_if<int64_t>(&value)) {
+      tensor = Tensor::Scalar(*i);
+    } else if (const auto* f = std::get_if<float>(&value)) {
+      tensor = Tensor::Scalar(*f);
+    } else if (const auto* is = std::get_if<std::vector<int64_t>>(&value)) {
+      tensor = Tensor::Of<int64_t>({static_cast<int64_t>(is->size())}, *is);
+    } else if (const auto* fs = std::get_if<std::vector<float>>(&value)) {
+      tensor = Tensor::Of<float>({static_cast<int64_t>(fs->size())}, *fs);
+    } else {
+      return Bad("BAD_GRAPH", "a Constant of a kind that condense lacks");
+    }
+    return Define(proto.output(0),
+                  graph_.AddConstant(proto.output(0), std::move(tensor)));
+  }
+
+  absl::StatusOr<Graph> Finish() {
+    for (const auto& output : proto_.output()) {
+      auto it = values_.find(output.name());
+      if (it == values_.end()) {
+        return Bad("BAD_GRAPH", absl::StrCat("nothing makes the output '",
+                                             output.name(), "'"));
+      }
+      graph_.AddOutput(it->second);
+    }
+    return std::move(graph_);
+  }
+
+  const onnx::GraphProto& proto_;
+  const ImportOptions& options_;
+  Graph graph_;
+  std::map<std::string, ValueId> values_;
+};
+
+}  // namespace
+
+absl::StatusOr<Graph> ImportOnnx(absl::string_view bytes,
+                                 const ImportOptions& options) {
+  CONDENSE_ASSIGN_OR_RETURN(onnx::ModelProto model, ParseModel(bytes));
+  CONDENSE_ASSIGN_OR_RETURN(int opset, OpsetOf(model));
+  CONDENSE_ASSIGN_OR_RETURN(Graph graph,
+                            Importer(model.graph(), options).Run());
+  graph.doc = model.doc_string();
+  for (const auto& property : model.metadata_props()) {
+    graph.metadata[property.key()] = property.value();
+  }
+  graph.opset = opset;
+  if (options.raw) {
+    CONDENSE_RETURN_IF_ERROR(graph::Simplify(graph, {.only_infer = true}));
+    return graph;
+  }
+  CONDENSE_RETURN_IF_ERROR(BringToOpset(graph, opset));
+  CONDENSE_RETURN_IF_ERROR(graph::Simplify(graph));
+  CONDENSE_RETURN_IF_ERROR(graph::Verify(graph));
+  return graph;
+}
+
+absl::StatusOr<Graph> ImportOnnxFile(const std::string& path) {
+  CONDENSE_ASSIGN_OR_RETURN(std::string bytes, ReadFile(path));
+  std::string folder = std::filesystem::path(path).parent_path().string();
+  if (folder.empty()) folder = ".";
+  return ImportOnnx(bytes, {.folder = folder});
+}
+
+}  // namespace condense::onnx_import

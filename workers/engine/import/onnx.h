@@ -1,0 +1,33 @@
+#ifndef CONDENSE_WORKERS_ENGINE_IMPORT_ONNX_H_
+#define CONDENSE_WORKERS_ENGINE_IMPORT_ONNX_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "workers/engine/graph/graph.h"
+
+namespace condense::onnx_import {
+
+struct ImportOptions {
+  // Where external data may lie; empty: nowhere.
+  std::string folder;
+  // Only parse: keep every node as the file has it, with nodes of the domain
+  // "condense". For files that ExportOnnx wrote with `raw`.
+  bool raw = false;
+};
+
+// Reads an ONNX model of opset 7 to 21 into a graph with the semantics of
+// Graph::kOpset, simplified: a fixed batch of 1 becomes the symbol N, shape
+// arithmetic is folded, identities are gone, shapes are inferred. Errors
+// (INVALID_ARGUMENT): NOT_A_MODEL, UNSUPPORTED_OPSET, UNSUPPORTED_OPERATOR (all
+// of them at once, with node names), BAD_TENSOR, BAD_GRAPH, SHAPE_MISMATCH.
+absl::StatusOr<graph::Graph> ImportOnnx(absl::string_view bytes,
+                                        const ImportOptions& options = {});
+
+// The same from a file; external data may lie in its folder.
+absl::StatusOr<graph::Graph> ImportOnnxFile(const std::string& path);
+
+}  // namespace condense::onnx_import
+
+#endif  // CONDENSE_WORKERS_ENGINE_IMPORT_ONNX_H_
