@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <future>
+#include <thread>
 
 #include "condense/v1/device_profile_service.grpc.pb.h"
 #include "server/rpc/rpc_test_base.h"
@@ -153,8 +154,13 @@ TEST_F(RpcServerTest, APollIsAnsweredAfterAThirdOfTheLease) {
 
 TEST_F(RpcServerTest, StoppingEndsPollsWithUnavailable) {
   const int64_t version = Sync(WorkerState())->wish_version();
+  clock_.Advance(absl::Seconds(1));
   auto poll = std::async(std::launch::async,
                          [&] { return Sync(WorkerState(version)); });
+  // The poll is held from when its heartbeat has been noted.
+  while (dispatcher_->Gauges().oldest_heartbeat > absl::ZeroDuration()) {
+    std::this_thread::yield();
+  }
   StopServer();
   EXPECT_EQ(poll.get().status().code(), absl::StatusCode::kUnavailable);
 }
