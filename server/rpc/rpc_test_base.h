@@ -24,6 +24,28 @@
 
 namespace condense {
 
+// Follows a job and keeps what comes.
+class Watcher {
+ public:
+  Watcher(v1::CompressionService::Stub& stub, const std::string& job,
+          int64_t from) {
+    v1::WatchJobRequest request;
+    request.set_name(job);
+    request.set_from_sequence(from);
+    reader_ = stub.WatchJob(&context_, request);
+  }
+
+  // The next event's sequence number, or 0 at the end of the stream.
+  int64_t Next() { return reader_->Read(&event_) ? event_.sequence() : 0; }
+  const v1::JobEvent& event() const { return event_; }
+  absl::Status Finish() { return FromGrpc(reader_->Finish()); }
+
+ private:
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReader<v1::JobEvent>> reader_;
+  v1::JobEvent event_;
+};
+
 // A real server in this process with a store in a folder, and its stubs. Time
 // stands still unless a test moves it.
 class RpcTest : public ::testing::Test {
@@ -143,6 +165,12 @@ class RpcTest : public ::testing::Test {
     const grpc::Status status = worker_->Sync(&context, request, &response);
     if (!status.ok()) return FromGrpc(status);
     return response;
+  }
+
+  // Creates a job and leases it to w1.
+  v1::Lease Leased() {
+    EXPECT_TRUE(Create(NewJob()).ok());
+    return Sync(WorkerState())->assignments(0).lease();
   }
 
   // Reports `count` progress events of the job's first lease.
