@@ -1,0 +1,127 @@
+#include "workers/engine/quantization/calibrate.h"
+
+#include <cmath>
+#include <map>
+
+#include "common/error.h"
+#include "common/status_macros.h"
+#include "workers/engine/quantization/lower_qdq.h"
+#include "workers/engine/training/trainer.h"
+
+namespace condense::quantization {
+namespace {
+
+using graph::Graph;
+using graph::Node;
+using graph::NodeId;
+using graph::Tensor;
+using graph::ValueId;
+
+bool IsActivationQuantizer(const Node& node) {
+  return node.IsFakeQuantize() && node.String("role", "") == "activation";
+}
+
+// The same graph in float: quantizers of activations pass through.
+Graph WithoutQuantizers(const Graph& graph) {
+  Graph plain = graph;
+  const std::vector<NodeId> order = plain.order();
+  for (NodeId id : order) {
+    if (!plain.node(id).IsFakeQuantize()) continue;
+    plain.ReplaceUses(plain.node(id).outputs[0], plain.node(id).inputs[0]);
+    plain.RemoveNode(id);
+  }
+  return plain;
+}
+
+}  // namespace
+
+absl::Status Calibrate(Graph* graph, data::Loader* loader,
+                       const CalibrateOptions& options,
+                       const std::function<void(int64_t, int64_t)>& progress) {
+  // Quantizers that share a scale watch together: by scale constant.
+  std::map<ValueId, Observer> observers;
+  // Each watches the value that it quantizes, once.
+  std::map<ValueId, ValueId> scale_of;
+  std::map<ValueId, const Node*> node_of;
+  std::vector<ValueId> watched;
+  for (NodeId id : graph->order()) {
+    const Node& node = graph->node(id);
+    if (!IsActivationQuantizer(node)) continue;
+    observers[node.inputs[1]];
+    if (node_of.count(node.inputs[1]) == 0) {
+      node_of[node.inputs[1]] = &node;
+      scale_of[node.inputs[0]] = node.inputs[1];
+      watched.push_back(node.inputs[0]);
+    }
+  }
+  const Graph plain = WithoutQuantizers(*graph);
+  CONDENSE_ASSIGN_OR_RETURN(
+      auto executor,
+      runtime::Executor::Create(plain, {.device = options.device}));
+  executor->Observe(watched, [&](ValueId id, const torch::Tensor& value) {
+    const torch::Tensor flat = value.detach().to(torch::kCPU).contiguous();
+    observers[scale_of[id]].Add(
+        {flat.data_ptr<float>(), static_cast<size_t>(flat.numel())});
+  });
+  loader->Seek(0, 0);
+  torch::NoGradGuard no_grad;
+  for (int64_t done = 1;; ++done) {
+    CONDENSE_ASSIGN_OR_RETURN(auto batch, loader->Next());
+    if (!batch.has_value()) break;
+    CONDENSE_RETURN_IF_ERROR(
+        executor->Run({training::ToTensors(*batch, executor->device()).x})
+            .status());
+    if (progress) progress(done, loader->batches_per_epoch());
+  }
+  for (const auto& [scale, observer] : observers) {
+    const Node& node = *node_of[scale];
+    const Grid grid =
+        observer.Choose(options.observer, options.symmetric,
+                        {node.Int("qmin", 0), node.Int("qmax", 255)});
+    graph->SetConstant(scale, Tensor::Scalar<float>(grid.scale));
+    graph->SetConstant(node.inputs[2],
+                       Tensor::Scalar<int32_t>(grid.zero_point));
+  }
+  return absl::OkStatus();
+}
+
+void RefreshWeightScales(const Graph& graph, runtime::Executor* executor) {
+  torch::NoGradGuard no_grad;
+  for (NodeId id : graph.order()) {
+    const Node& node = graph.node(id);
+    if (!node.IsFakeQuantize() || node.String("role", "") != "weight") continue;
+    const torch::Tensor weight = executor->ConstantTensor(node.inputs[0]);
+    const int64_t axis = node.Int("axis", -1);
+    const double steps = static_cast<double>(node.Int("qmax", 127));
+    torch::Tensor most;
+    if (axis < 0) {
+      most = weight.abs().max();
+    } else {
+      std::vector<int64_t> others;
+      for (int64_t i = 0; i < weight.dim(); ++i) {
+        if (i != axis) others.push_back(i);
+      }
+      most = weight.abs().amax(others);
+    }
+    // A channel of zeros has any scale.
+    most = at::where(most < 1e-30 * steps, torch::ones_like(most), most);
+    executor->SetConstantTensor(node.inputs[1], most / steps);
+  }
+}
+
+void SnapBiases(Graph* graph) {
+  for (const QuantizedLayer& layer : QuantizedLayers(*graph)) {
+    if (layer.bias == graph::kNoValue) continue;
+    std::vector<float> values = graph->ConstantOf(layer.bias)->ToFloats();
+    for (size_t i = 0; i < values.size(); ++i) {
+      const float scale =
+          layer.bias_scales[layer.bias_scales.size() == 1 ? 0 : i];
+      values[i] = std::nearbyint(values[i] / scale) * scale;
+    }
+    graph->SetConstant(
+        layer.bias,
+        Tensor::Of<float>(graph->ConstantOf(layer.bias)->dims(), values));
+  }
+}
+
+}  // namespace condense::quantization

@@ -1,0 +1,40 @@
+#ifndef CONDENSE_WORKERS_ENGINE_QUANTIZATION_CALIBRATE_H_
+#define CONDENSE_WORKERS_ENGINE_QUANTIZATION_CALIBRATE_H_
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "workers/engine/data/loader.h"
+#include "workers/engine/graph/graph.h"
+#include "workers/engine/quantization/observer.h"
+#include "workers/engine/runtime/executor.h"
+
+namespace condense::quantization {
+
+struct CalibrateOptions {
+  ObserverKind observer = ObserverKind::kMse;
+  bool symmetric = false;
+  std::string device = "cpu";
+};
+
+// Runs the float graph (the quantizers of `graph` left out) over one epoch of
+// the loader, watches every quantized activation and writes scales and zero
+// points into `graph`. Stores no activation. `progress` is called after each
+// batch with batches done and in all.
+absl::Status Calibrate(graph::Graph* graph, data::Loader* loader,
+                       const CalibrateOptions& options,
+                       const std::function<void(int64_t, int64_t)>& progress);
+
+// Sets every weight's scale from the weight as it is (before each step of QAT).
+void RefreshWeightScales(const graph::Graph& graph,
+                         runtime::Executor* executor);
+
+// Rounds biases to the grid of int32 at scale s_x * s_w that the file will
+// hold, so that simulation and file are the same function. Call last.
+void SnapBiases(graph::Graph* graph);
+
+}  // namespace condense::quantization
+
+#endif  // CONDENSE_WORKERS_ENGINE_QUANTIZATION_CALIBRATE_H_

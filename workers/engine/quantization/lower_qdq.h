@@ -1,0 +1,46 @@
+#ifndef CONDENSE_WORKERS_ENGINE_QUANTIZATION_LOWER_QDQ_H_
+#define CONDENSE_WORKERS_ENGINE_QUANTIZATION_LOWER_QDQ_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "workers/engine/graph/graph.h"
+
+namespace condense::quantization {
+
+// A Conv, Gemm or MatMul whose weight and input are both quantized.
+struct QuantizedLayer {
+  graph::NodeId node = graph::kNoNode;
+  graph::NodeId weight_quantizer = graph::kNoNode;
+  // kNoValue: none. int32 in the file, at bias_scales = s_x * s_w (one, or one
+  // per channel).
+  graph::ValueId bias = graph::kNoValue;
+  std::vector<float> bias_scales;
+};
+std::vector<QuantizedLayer> QuantizedLayers(const graph::Graph& graph);
+
+// One row of tensors.json.
+struct TensorRow {
+  std::string name;
+  std::vector<int64_t> shape;
+  std::string dtype;
+  std::vector<float> scale;
+  std::vector<int64_t> zero_point;
+  // -1: per tensor.
+  int64_t axis = -1;
+};
+
+struct LoweredGraph {
+  graph::Graph graph;
+  std::vector<TensorRow> tensors;
+};
+
+// FakeQuantize to ONNX QuantizeLinear and DequantizeLinear: weights become int8
+// constants behind a DequantizeLinear, biases int32, activations a pair of
+// nodes. No float copy of a quantized constant is left.
+absl::StatusOr<LoweredGraph> LowerToQdq(const graph::Graph& graph);
+
+}  // namespace condense::quantization
+
+#endif  // CONDENSE_WORKERS_ENGINE_QUANTIZATION_LOWER_QDQ_H_

@@ -1,0 +1,54 @@
+#ifndef CONDENSE_WORKERS_ENGINE_QUANTIZATION_PLACEMENT_H_
+#define CONDENSE_WORKERS_ENGINE_QUANTIZATION_PLACEMENT_H_
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "workers/engine/graph/graph.h"
+#include "workers/engine/quantization/observer.h"
+
+namespace condense::quantization {
+
+// What a runtime's integer kernels take (from its device profile) and what the
+// recipe asks for.
+struct Numerics {
+  int weight_bits = 8;
+  bool per_channel = true;
+  bool activation_unsigned = true;
+  bool activation_symmetric = false;
+  ObserverKind observer = ObserverKind::kMse;
+  // Operators that run on integers.
+  std::set<std::string> quantized_ops;
+  // Chains that run as one kernel, e.g. {"Conv", "Relu"}.
+  std::vector<std::vector<std::string>> fusions;
+  // By node name: stays in float; or other weight bits.
+  std::set<std::string> skip;
+  std::map<std::string, int> bits;
+};
+
+// A graph with FakeQuantize nodes: one on each weight, one on each value that
+// enters or leaves an integer kernel. Nothing stands inside a fusion; operators
+// that only move or select elements (MaxPool, Reshape, ...) give the scale of
+// their input to their output, by the same constants.
+struct Placement {
+  graph::Graph graph;
+  // By node name, for nodes with weights that stay in float: why.
+  std::map<std::string, std::string> frozen;
+};
+
+// `graph` has its batch normalisation folded. Scales of activations are 1 until
+// Calibrate; those of weights are set.
+absl::StatusOr<Placement> PlaceQuantizers(const graph::Graph& graph,
+                                          const Numerics& numerics);
+
+// Recomputes the scale of a weight's quantizer from the weight: max abs per
+// channel, or per tensor.
+std::vector<float> WeightScales(const graph::Tensor& weight, int64_t axis,
+                                int64_t qmax);
+
+}  // namespace condense::quantization
+
+#endif  // CONDENSE_WORKERS_ENGINE_QUANTIZATION_PLACEMENT_H_

@@ -1,0 +1,67 @@
+#include "workers/engine/quantization/quantizer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace condense::quantization {
+namespace {
+
+// Below this the reciprocal would overflow.
+constexpr double kScaleMin = 1e-30;
+
+}  // namespace
+
+Levels WeightLevels(int bits) {
+  const int64_t most = (int64_t{1} << (bits - 1)) - 1;
+  return {-most, most};
+}
+
+Levels ActivationLevels(bool is_unsigned) {
+  return is_unsigned ? Levels{0, 255} : Levels{-128, 127};
+}
+
+Grid AffineGrid(double low, double high, Levels levels) {
+  low = std::min(low, 0.0);
+  high = std::max(high, 0.0);
+  if (high - low < kScaleMin * (levels.qmax - levels.qmin)) high = low + 1;
+  Grid grid;
+  grid.scale = static_cast<float>((high - low) / (levels.qmax - levels.qmin));
+  const double zero = std::nearbyint(levels.qmin - low / grid.scale);
+  grid.zero_point = static_cast<int32_t>(
+      std::clamp<double>(zero, static_cast<double>(levels.qmin),
+                         static_cast<double>(levels.qmax)));
+  return grid;
+}
+
+Grid SymmetricGrid(double max_abs, Levels levels) {
+  const int64_t middle = levels.qmin >= 0 ? (levels.qmax + 1) / 2 : 0;
+  const double steps = static_cast<double>(levels.qmax - middle);
+  if (max_abs < kScaleMin * steps) max_abs = 1;
+  return {static_cast<float>(max_abs / steps), static_cast<int32_t>(middle)};
+}
+
+int64_t QuantizeValue(float x, const Grid& grid, Levels levels) {
+  const float level = std::nearbyint(x / grid.scale) + grid.zero_point;
+  return static_cast<int64_t>(std::clamp(level, static_cast<float>(levels.qmin),
+                                         static_cast<float>(levels.qmax)));
+}
+
+double SignalToNoiseDb(const std::vector<float>& values,
+                       const std::vector<float>& scales, Levels levels) {
+  double signal = 0, noise = 0;
+  const size_t per_channel = values.size() / std::max<size_t>(1, scales.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    const Grid grid{scales[std::min(i / std::max<size_t>(1, per_channel),
+                                    scales.size() - 1)],
+                    0};
+    const double error =
+        values[i] - double{grid.scale} * QuantizeValue(values[i], grid, levels);
+    signal += double{values[i]} * values[i];
+    noise += error * error;
+  }
+  if (noise == 0) return std::numeric_limits<double>::infinity();
+  return 10 * std::log10(signal / noise);
+}
+
+}  // namespace condense::quantization

@@ -1,0 +1,377 @@
+#include "workers/engine/runtime/executor.h"
+
+#include <cstring>
+#include <set>
+#include <thread>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/error.h"
+#include "common/status_macros.h"
+#include "workers/engine/runtime/step.h"
+
+namespace condense::runtime {
+namespace {
+
+using graph::DType;
+using graph::Graph;
+using graph::kNoValue;
+using graph::Node;
+using graph::ValueId;
+
+std::optional<torch::ScalarType> ScalarTypeOf(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat32:
+      return torch::kFloat32;
+    case DType::kFloat64:
+      return torch::kFloat64;
+    case DType::kFloat16:
+      return torch::kFloat16;
+    case DType::kBFloat16:
+      return torch::kBFloat16;
+    case DType::kInt8:
+      return torch::kInt8;
+    case DType::kUint8:
+      return torch::kUInt8;
+    case DType::kInt16:
+      return torch::kInt16;
+    case DType::kInt32:
+      return torch::kInt32;
+    case DType::kInt64:
+      return torch::kInt64;
+    case DType::kBool:
+      return torch::kBool;
+    default:
+      return std::nullopt;
+  }
+}
+
+DType DTypeOfTorch(torch::ScalarType type) {
+  switch (type) {
+    case torch::kFloat64:
+      return DType::kFloat64;
+    case torch::kFloat16:
+      return DType::kFloat16;
+    case torch::kBFloat16:
+      return DType::kBFloat16;
+    case torch::kInt8:
+      return DType::kInt8;
+    case torch::kUInt8:
+      return DType::kUint8;
+    case torch::kInt16:
+      return DType::kInt16;
+    case torch::kInt32:
+      return DType::kInt32;
+    case torch::kInt64:
+      return DType::kInt64;
+    case torch::kBool:
+      return DType::kBool;
+    default:
+      return DType::kFloat32;
+  }
+}
+
+// What input `i` of the node is to training, if it is a float constant.
+std::optional<ParameterKind> KindOf(const Node& node, size_t i) {
+  if (!node.domain.empty()) return std::nullopt;
+  const std::string& op = node.op;
+  if (op == "Conv" || op == "ConvTranspose" || op == "Gemm") {
+    if (i == 1) return ParameterKind::kWeight;
+    if (i == 2) return ParameterKind::kBias;
+    return std::nullopt;
+  }
+  if (op == "MatMul") return ParameterKind::kWeight;
+  if (op == "BatchNormalization" || op == "InstanceNormalization" ||
+      op == "LayerNormalization") {
+    if (i == 1 || i == 2) return ParameterKind::kNorm;
+    return std::nullopt;
+  }
+  if (op == "PRelu" && i == 1) return ParameterKind::kBias;
+  if (op == "Add" || op == "Mul" || op == "Sub") return ParameterKind::kBias;
+  return std::nullopt;
+}
+
+bool IsBuffer(const Node& node, size_t i) {
+  return (node.Is("BatchNormalization") && i >= 3) ||
+         (node.IsFakeQuantize() && i >= 1);
+}
+
+absl::Status FromException(const std::exception& error) {
+  const std::string what = error.what();
+  const std::string first = what.substr(0, what.find('\n'));
+  if (absl::StrContains(what, "out of memory") ||
+      absl::StrContains(what, "can't allocate memory")) {
+    return MakeError(absl::StatusCode::kResourceExhausted, "OUT_OF_MEMORY",
+                     first, {.hint = "use a smaller batch_size"});
+  }
+  return MakeError(absl::StatusCode::kInternal, "RUNTIME_ERROR", first);
+}
+
+}  // namespace
+
+// Turns a graph into an executor.
+class Compiler {
+ public:
+  Compiler(const Graph& graph, const ExecutorOptions& options)
+      : graph_(graph), options_(options), executor_(new Executor()) {}
+
+  absl::StatusOr<std::unique_ptr<Executor>> Run() {
+    executor_->device_ = torch::Device(options_.device);
+    executor_->inputs_ = graph_.inputs();
+    executor_->outputs_ = graph_.outputs();
+    executor_->slots_.resize(graph_.value_limit());
+    executor_->constant_.assign(graph_.value_limit(), false);
+    executor_->observed_.assign(graph_.value_limit(), false);
+    executor_->names_.resize(graph_.value_limit());
+    for (ValueId id : graph_.values()) {
+      executor_->names_[id] = graph_.value(id).name;
+    }
+    AddAllKernels();
+    for (graph::NodeId id : graph_.order()) {
+      CONDENSE_RETURN_IF_ERROR(AddStep(graph_.node(id)));
+    }
+    for (ValueId id : graph_.outputs()) {
+      CONDENSE_RETURN_IF_ERROR(AddConstant(id));
+    }
+    PlanReleases();
+    return std::move(executor_);
+  }
+
+ private:
+  void AddAllKernels() {
+    AddConvolutionKernels(&kernels_);
+    AddElementwiseKernels(&kernels_);
+    AddShapeKernels(&kernels_);
+    AddReductionKernels(&kernels_);
+    AddQuantizationKernels(&kernels_);
+  }
+
+  absl::Status AddConstant(ValueId id) {
+    const graph::Tensor* tensor = graph_.ConstantOf(id);
+    if (tensor == nullptr || executor_->constant_[id]) return absl::OkStatus();
+    CONDENSE_ASSIGN_OR_RETURN(torch::Tensor value, ToTorch(*tensor));
+    value = value.to(executor_->device_);
+    if (options_.channels_last && value.dim() == 4) {
+      value = value.contiguous(at::MemoryFormat::ChannelsLast);
+    }
+    executor_->slots_[id] = value;
+    executor_->constant_[id] = true;
+    return absl::OkStatus();
+  }
+
+  void Register(const Node& node, size_t i) {
+    const ValueId id = node.inputs[i];
+    torch::Tensor& value = executor_->slots_[id];
+    if (!registered_.insert(id).second) return;
+    if (IsBuffer(node, i)) {
+      executor_->buffers_[graph_.value(id).name] = value;
+      return;
+    }
+    const auto kind = KindOf(node, i);
+    if (!kind || !value.is_floating_point() || !Trainable(node, i)) {
+      registered_.erase(id);
+      return;
+    }
+    value.set_requires_grad(true);
+    executor_->parameters_.push_back({graph_.value(id).name, id, *kind, value});
+  }
+
+  // Scalars of decomposed activations and image scaling are not weights.
+  bool Trainable(const Node& node, size_t i) const {
+    const bool elementwise =
+        node.op == "Add" || node.op == "Mul" || node.op == "Sub";
+    const graph::Tensor& tensor = *graph_.ConstantOf(node.inputs[i]);
+    return !elementwise || tensor.num_elements() > 1;
+  }
+
+  absl::Status AddStep(const Node& node) {
+    const std::string key = node.domain.empty()
+                                ? node.op
+                                : absl::StrCat(node.domain, "::", node.op);
+    auto maker = kernels_.find(key);
+    if (maker == kernels_.end()) {
+      return MakeError(absl::StatusCode::kUnimplemented, "NO_KERNEL",
+                       absl::StrCat("the runtime cannot run ", key),
+                       {.node = node.name});
+    }
+    auto kernel = maker->second(KernelContext{graph_, node});
+    if (!kernel.ok()) {
+      return MakeError(kernel.status().code(), ErrorReason(kernel.status()),
+                       std::string(kernel.status().message()),
+                       {.node = node.name});
+    }
+    auto step = std::make_unique<Step>();
+    step->node = node.id;
+    step->name = node.name;
+    step->kernel = *std::move(kernel);
+    step->inputs = node.inputs;
+    step->outputs = node.outputs;
+    step->arguments.resize(node.inputs.size());
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      if (node.inputs[i] == kNoValue) continue;
+      CONDENSE_RETURN_IF_ERROR(AddConstant(node.inputs[i]));
+      if (executor_->constant_[node.inputs[i]]) Register(node, i);
+    }
+    executor_->steps_.push_back(std::move(step));
+    return absl::OkStatus();
+  }
+
+  void PlanReleases() {
+    std::vector<bool> seen(graph_.value_limit(), false);
+    for (ValueId id : graph_.outputs()) seen[id] = true;
+    for (auto it = executor_->steps_.rbegin(); it != executor_->steps_.rend();
+         ++it) {
+      auto release = [&](ValueId id) {
+        if (id == kNoValue || seen[id] || executor_->constant_[id]) return;
+        seen[id] = true;
+        (*it)->release.push_back(id);
+      };
+      for (ValueId id : (*it)->inputs) release(id);
+      for (ValueId id : (*it)->outputs) release(id);
+    }
+  }
+
+  const Graph& graph_;
+  const ExecutorOptions options_;
+  std::unique_ptr<Executor> executor_;
+  KernelTable kernels_;
+  std::set<ValueId> registered_;
+};
+
+Executor::~Executor() = default;
+
+absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(
+    const Graph& graph, const ExecutorOptions& options) {
+  try {
+    return Compiler(graph, options).Run();
+  } catch (const std::exception& error) {
+    return FromException(error);
+  }
+}
+
+std::vector<torch::Tensor> Executor::Forward(
+    const std::vector<torch::Tensor>& inputs) {
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    slots_[inputs_[i]] = inputs[i].to(device_);
+    if (observer_ && observed_[inputs_[i]]) {
+      observer_(inputs_[i], slots_[inputs_[i]]);
+    }
+  }
+  for (const auto& step : steps_) {
+    for (size_t i = 0; i < step->inputs.size(); ++i) {
+      if (step->inputs[i] != kNoValue) {
+        step->arguments[i] = slots_[step->inputs[i]];
+      }
+    }
+    std::vector<torch::Tensor> results =
+        step->kernel(Call{step->arguments, training_});
+    for (torch::Tensor& argument : step->arguments) argument = torch::Tensor();
+    for (size_t i = 0; i < step->outputs.size(); ++i) {
+      const ValueId id = step->outputs[i];
+      if (id == kNoValue || i >= results.size()) continue;
+      slots_[id] = std::move(results[i]);
+      if (observer_ && observed_[id]) observer_(id, slots_[id]);
+    }
+    for (ValueId id : step->release) slots_[id] = torch::Tensor();
+  }
+  std::vector<torch::Tensor> outputs;
+  for (ValueId id : outputs_) outputs.push_back(slots_[id]);
+  for (ValueId id : outputs_) {
+    if (!constant_[id]) slots_[id] = torch::Tensor();
+  }
+  return outputs;
+}
+
+absl::StatusOr<std::vector<torch::Tensor>> Executor::Run(
+    const std::vector<torch::Tensor>& inputs) {
+  if (inputs.size() != inputs_.size()) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "WRONG_INPUTS",
+                     absl::StrCat("the model takes ", inputs_.size(),
+                                  " inputs, not ", inputs.size()));
+  }
+  try {
+    return Forward(inputs);
+  } catch (const std::exception& error) {
+    return FromException(error);
+  }
+}
+
+torch::Tensor Executor::ConstantTensor(ValueId id) const {
+  return constant_[id] ? slots_[id] : torch::Tensor();
+}
+
+void Executor::SetConstantTensor(ValueId id, const torch::Tensor& tensor) {
+  torch::NoGradGuard no_grad;
+  slots_[id].copy_(tensor);
+}
+
+void Executor::Observe(const std::vector<ValueId>& values, Observer callback) {
+  observed_.assign(observed_.size(), false);
+  for (ValueId id : values) observed_[id] = true;
+  observer_ = values.empty() ? nullptr : std::move(callback);
+}
+
+absl::Status Executor::StoreTo(Graph* graph) const {
+  auto store = [&](const std::string& name,
+                   const torch::Tensor& tensor) -> absl::Status {
+    const ValueId id = graph->FindValue(name);
+    if (id == kNoValue || !graph->IsConstant(id)) {
+      return MakeError(absl::StatusCode::kInternal, "VALUE_GONE",
+                       absl::StrCat("no constant '", name, "' in the graph"));
+    }
+    graph->SetConstant(id, FromTorch(tensor));
+    return absl::OkStatus();
+  };
+  for (const Parameter& parameter : parameters_) {
+    CONDENSE_RETURN_IF_ERROR(store(parameter.name, parameter.tensor));
+  }
+  for (const auto& [name, tensor] : buffers_) {
+    CONDENSE_RETURN_IF_ERROR(store(name, tensor));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<torch::Tensor> ToTorch(const graph::Tensor& tensor) {
+  const auto type = ScalarTypeOf(tensor.dtype());
+  if (!type) {
+    return MakeError(
+        absl::StatusCode::kInternal, "NO_TORCH_DTYPE",
+        absl::StrCat("LibTorch has no ", graph::DTypeName(tensor.dtype())));
+  }
+  torch::Tensor out = torch::empty(tensor.dims(), *type);
+  std::memcpy(out.data_ptr(), tensor.bytes().data(), tensor.bytes().size());
+  return out;
+}
+
+graph::Tensor FromTorch(const torch::Tensor& tensor) {
+  const torch::Tensor flat =
+      tensor.detach().to(torch::kCPU).contiguous(at::MemoryFormat::Contiguous);
+  return graph::Tensor(
+      DTypeOfTorch(flat.scalar_type()), flat.sizes().vec(),
+      std::string(static_cast<const char*>(flat.data_ptr()), flat.nbytes()));
+}
+
+absl::StatusOr<std::string> ResolveDevice(const std::string& name) {
+  const int gpus = torch::cuda::is_available()
+                       ? static_cast<int>(torch::cuda::device_count())
+                       : 0;
+  if (name.empty() || name == "cpu") return std::string("cpu");
+  if (name == "auto") return std::string(gpus > 0 ? "cuda:0" : "cpu");
+  int index = 0;
+  const bool cuda =
+      name == "cuda" || (absl::StartsWith(name, "cuda:") &&
+                         absl::SimpleAtoi(name.substr(5), &index));
+  if (cuda && index >= 0 && index < gpus) return absl::StrCat("cuda:", index);
+  return MakeError(absl::StatusCode::kInvalidArgument, "NO_DEVICE",
+                   absl::StrCat("no device '", name, "' here"),
+                   {.hint = absl::StrCat("cpu, or one of ", gpus, " GPUs")});
+}
+
+void SetThreads(int threads) {
+  if (threads <= 0)
+    threads = static_cast<int>(std::thread::hardware_concurrency());
+  at::set_num_threads(std::max(1, threads));
+}
+
+}  // namespace condense::runtime
