@@ -110,6 +110,10 @@ absl::Status FromException(const std::exception& error) {
 
 }  // namespace
 
+Executor::Executor() : device_(torch::kCPU) {}
+
+Executor::~Executor() = default;
+
 // Turns a graph into an executor.
 class Compiler {
  public:
@@ -238,8 +242,6 @@ class Compiler {
   KernelTable kernels_;
   std::set<ValueId> registered_;
 };
-
-Executor::~Executor() = default;
 
 absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(
     const Graph& graph, const ExecutorOptions& options) {

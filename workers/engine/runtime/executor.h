@@ -84,7 +84,7 @@ class Executor {
 
  private:
   friend class Compiler;
-  Executor() : device_(torch::kCPU) {}
+  Executor();
 
   torch::Device device_;
   bool training_ = false;

@@ -1,0 +1,38 @@
+#ifndef CONDENSE_WORKERS_ENGINE_EVALUATION_KERNELS_H_
+#define CONDENSE_WORKERS_ENGINE_EVALUATION_KERNELS_H_
+
+// The verifier's operators; see integer_runtime.h.
+
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "workers/engine/evaluation/integer_runtime.h"
+#include "workers/engine/graph/graph.h"
+
+namespace condense::evaluation {
+
+// A constant behind a DequantizeLinear, or a float constant.
+struct Constant {
+  std::vector<int64_t> dims;
+  std::vector<float> values;
+  // Integers and one scale, or one per channel; empty for float constants.
+  std::vector<int32_t> levels;
+  std::vector<float> scales;
+};
+
+// y = x * w + b over windows; integers when x and w have levels.
+Activation RunConv(const graph::Node& node, const Activation& x,
+                   const Constant& weight, const Constant* bias);
+// y = x * w + b; `weight` as [out, in] rows.
+Activation RunLinear(const Activation& x, const Constant& weight,
+                     const Constant* bias);
+
+// Operators without weights, on float values.
+bool HasFloatKernel(const graph::Node& node);
+absl::StatusOr<Activation> RunFloat(
+    const graph::Graph& graph, const graph::Node& node,
+    const std::vector<const Activation*>& inputs);
+
+}  // namespace condense::evaluation
+
+#endif  // CONDENSE_WORKERS_ENGINE_EVALUATION_KERNELS_H_
