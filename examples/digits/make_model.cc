@@ -11,6 +11,7 @@
 
 #include "common/error.h"
 #include "common/files.h"
+#include "common/status_macros.h"
 #include "workers/engine/export/onnx.h"
 #include "workers/engine/graph/graph.h"
 #include "workers/engine/graph/infer_shapes.h"

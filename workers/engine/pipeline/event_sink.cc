@@ -217,4 +217,12 @@ Narrator::curves() const {
   return curves_;
 }
 
+void Narrator::Restore(
+    std::map<std::string, std::vector<std::pair<int64_t, double>>> curves,
+    std::vector<std::string> warnings) {
+  absl::MutexLock lock(&mu_);
+  curves_ = std::move(curves);
+  warnings_ = std::move(warnings);
+}
+
 }  // namespace condense::pipeline

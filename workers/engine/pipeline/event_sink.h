@@ -58,6 +58,10 @@ class Narrator {
   std::vector<std::string> warnings() const;
   // Points of metrics that had a step, by name.
   std::map<std::string, std::vector<std::pair<int64_t, double>>> curves() const;
+  // What a checkpoint kept of them.
+  void Restore(
+      std::map<std::string, std::vector<std::pair<int64_t, double>>> curves,
+      std::vector<std::string> warnings);
 
  private:
   v1::EngineEvent NewEvent(absl::string_view type) const

@@ -17,10 +17,12 @@ struct JobResult {
   absl::Status status;
   // Every artifact's verdict is PASSED.
   bool all_passed = true;
+  // The job file, the recipe or a profile could not be read.
+  bool bad_input = false;
 
   // Exit code of `condense-engine run` (contract, section 3): 0 done and
   // passed, 3 another verdict, 4 failed, 5 cancelled or stopped, 2 the job
-  // file, recipe or model is wrong.
+  // file, the recipe's text or a profile is wrong.
   int ExitCode() const;
 };
 

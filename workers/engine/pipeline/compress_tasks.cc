@@ -1,0 +1,115 @@
+#include "workers/engine/pipeline/compress_tasks.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "common/status_macros.h"
+#include "workers/engine/graph/cost.h"
+#include "workers/engine/graph/infer_shapes.h"
+#include "workers/engine/graph/passes/fold_batch_norm.h"
+#include "workers/engine/pipeline/settings.h"
+#include "workers/engine/pruning/cut.h"
+#include "workers/engine/pruning/importance.h"
+#include "workers/engine/quantization/calibrate.h"
+#include "workers/engine/quantization/placement.h"
+
+namespace condense::pipeline {
+
+double TargetOf(const v1::Prune& prune) {
+  return prune.target().has_macs() ? prune.target().macs()
+                                   : prune.target().parameters();
+}
+
+absl::StatusOr<PruningPlan> PlanPruning(const Job& job, int stage, double share,
+                                        const graph::Graph& graph) {
+  const v1::Prune& prune = job.recipe().stages(stage).prune();
+  CONDENSE_ASSIGN_OR_RETURN(const std::set<std::string> frozen,
+                            FrozenNodes(job.parsed(), prune, stage, graph));
+  PruningPlan out;
+  out.coupling = pruning::FindCoupling(graph, frozen);
+  const std::vector<double> scores = pruning::ChannelImportance(
+      graph, out.coupling, CriterionOf(prune.criterion()),
+      static_cast<uint64_t>(job.recipe().seed()));
+  const graph::Cost original = graph::CostOf(job.model());
+  pruning::PlanOptions options;
+  const bool macs = prune.target().has_macs();
+  options.budget = macs ? pruning::Budget::kMacs : pruning::Budget::kParameters;
+  options.limit =
+      share * static_cast<double>(macs ? original.macs : original.parameters);
+  for (const v1::DeviceProfile& profile : job.profiles()) {
+    options.channel_multiple =
+        std::max<int64_t>(options.channel_multiple, profile.channel_multiple());
+  }
+  out.plan = pruning::MakePlan(graph, out.coupling, scores, options);
+  return out;
+}
+
+absl::Status RunPruning(RunContext* context, const Task& task) {
+  context->narrator().Phase(v1::Job::PRUNING);
+  const absl::Time start = absl::Now();
+  RunState& state = context->state();
+  const v1::Prune& prune = context->job().recipe().stages(task.stage).prune();
+  const double share = 1 - (1 - TargetOf(prune)) *
+                               static_cast<double>(task.step) /
+                               static_cast<double>(task.steps);
+  CONDENSE_RETURN_IF_ERROR(graph::InferShapes(state.graph));
+  CONDENSE_ASSIGN_OR_RETURN(
+      const PruningPlan plan,
+      PlanPruning(context->job(), task.stage, share, state.graph));
+  CONDENSE_RETURN_IF_ERROR(
+      pruning::CutChannels(plan.coupling, plan.plan.removed, &state.graph));
+  for (const auto& [name, reason] : plan.coupling.frozen) {
+    state.frozen["prune/" + name] = reason;
+  }
+  const graph::Cost cost = graph::CostOf(state.graph);
+  const graph::Cost original = graph::CostOf(context->job().model());
+  context->narrator().Log(absl::StrFormat(
+      "removed %d channels: %.1f %% of the multiply-accumulates and %.1f %% "
+      "of the parameters are left",
+      plan.plan.removed_channels,
+      100.0 * static_cast<double>(cost.macs) /
+          static_cast<double>(original.macs),
+      100.0 * static_cast<double>(cost.parameters) /
+          static_cast<double>(original.parameters)));
+  context->Row(task).seconds += absl::ToDoubleSeconds(absl::Now() - start);
+  return absl::OkStatus();
+}
+
+absl::Status RunCalibration(RunContext* context, const Task& task) {
+  context->narrator().Phase(v1::Job::CALIBRATING);
+  const absl::Time start = absl::Now();
+  const Job& job = context->job();
+  RunState& state = context->state();
+  const v1::Quantize& quantize = job.recipe().stages(task.stage).quantize();
+  const v1::DeviceProfile& profile = job.profiles()[task.profile];
+  CONDENSE_ASSIGN_OR_RETURN(
+      const quantization::Numerics numerics,
+      NumericsOf(job.parsed(), quantize, task.stage, profile, job.model()));
+  CONDENSE_RETURN_IF_ERROR(graph::FoldBatchNorm().Run(state.graph).status());
+  CONDENSE_ASSIGN_OR_RETURN(
+      quantization::Placement placement,
+      quantization::PlaceQuantizers(state.graph, numerics));
+  for (const auto& [name, reason] : placement.frozen) {
+    state.frozen[absl::StrCat("quantize/", profile.id(), "/", name)] = reason;
+  }
+  state.graph = std::move(placement.graph);
+  quantization::CalibrateOptions options;
+  options.observer = numerics.observer;
+  options.symmetric = numerics.activation_symmetric;
+  options.device = job.device();
+  auto loader = job.CalibrationLoader();
+  CONDENSE_RETURN_IF_ERROR(quantization::Calibrate(
+      &state.graph, loader.get(), options, [&](int64_t done, int64_t total) {
+        v1::Progress progress;
+        progress.set_step(done);
+        progress.set_total_steps(total);
+        context->narrator().Progress(progress);
+      }));
+  quantization::SnapBiases(&state.graph);
+  context->Row(task).seconds += absl::ToDoubleSeconds(absl::Now() - start);
+  return context->Interrupted();
+}
+
+}  // namespace condense::pipeline

@@ -1,0 +1,194 @@
+#include "workers/engine/pipeline/job.h"
+
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "common/digest.h"
+#include "common/error.h"
+#include "common/files.h"
+#include "common/profiles/profiles.h"
+#include "common/status_macros.h"
+#include "workers/engine/data/file_tree.h"
+#include "workers/engine/import/onnx.h"
+#include "workers/engine/pipeline/settings.h"
+#include "workers/engine/pipeline/toolchain.h"
+#include "workers/engine/runtime/executor.h"
+
+namespace condense::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kEvalBatch = 64;
+constexpr int kLoaderThreads = 2;
+
+// Of a file's bytes, or of all paths and bytes of a folder.
+absl::StatusOr<std::string> DigestOfData(const std::string& path) {
+  std::error_code error;
+  if (!fs::is_directory(path, error)) return DigestOfFile(path);
+  CONDENSE_ASSIGN_OR_RETURN(auto tree, data::FileTree::Open(path));
+  Sha256 digest;
+  for (const auto& [name, size] : tree->files()) {
+    CONDENSE_ASSIGN_OR_RETURN(const std::string bytes, tree->Read(name));
+    digest.Update(absl::StrCat(name, "\n", bytes.size(), "\n"));
+    digest.Update(bytes);
+  }
+  return digest.Finish();
+}
+
+// A dimension of the input; 0 if the model takes any.
+int SizeOf(const graph::Dim& dim) {
+  return dim.known() ? static_cast<int>(dim.value) : 0;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Job>> Job::Load(const std::string& job_dir) {
+  auto job = absl::WrapUnique(new Job());
+  job->dir_ = fs::absolute(job_dir).lexically_normal().string();
+  CONDENSE_ASSIGN_OR_RETURN(recipe::LoadedJobFile loaded,
+                            recipe::LoadJobFile(job->dir_));
+  job->file_ = loaded.file;
+  CONDENSE_ASSIGN_OR_RETURN(job->parsed_,
+                            recipe::ParseRecipe(loaded.recipe_text));
+  job->resolved_ = job->parsed_.recipe;
+  const std::map<std::string, std::string> gates(job->file_.gates().begin(),
+                                                 job->file_.gates().end());
+  if (!gates.empty()) {
+    CONDENSE_RETURN_IF_ERROR(
+        recipe::ApplyGateOverrides(gates, &job->resolved_));
+  }
+  recipe::ResolveRecipe(&job->resolved_);
+  for (const std::string& id : job->file_.profiles()) {
+    CONDENSE_ASSIGN_OR_RETURN(v1::DeviceProfile profile,
+                              profiles::LoadProfile(id));
+    job->profiles_.push_back(std::move(profile));
+  }
+  return job;
+}
+
+absl::Status Job::Open() {
+  CONDENSE_ASSIGN_OR_RETURN(
+      device_,
+      runtime::ResolveDevice(file_.device().empty() ? "cpu" : file_.device()));
+  CONDENSE_RETURN_IF_ERROR(ReadModels());
+  CONDENSE_RETURN_IF_ERROR(ReadData());
+  CONDENSE_RETURN_IF_ERROR(DescribeInput());
+  MakeFingerprint();
+  return absl::OkStatus();
+}
+
+absl::Status Job::ReadModels() {
+  CONDENSE_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(file_.model()));
+  model_bytes_ = static_cast<int64_t>(bytes.size());
+  model_digest_ = DigestOf(bytes);
+  onnx_import::ImportOptions options;
+  options.folder = fs::path(file_.model()).parent_path().string();
+  CONDENSE_ASSIGN_OR_RETURN(model_, onnx_import::ImportOnnx(bytes, options));
+  if (resolved_.teacher().source().empty()) return absl::OkStatus();
+  if (file_.teacher().empty()) {
+    return recipe::ErrorAt(parsed_, "teacher.source",
+                           absl::StatusCode::kInvalidArgument, "DATA_MISSING",
+                           "the recipe names a teacher file, the job has none",
+                           {.hint = "give it with --teacher"});
+  }
+  CONDENSE_ASSIGN_OR_RETURN(teacher_,
+                            onnx_import::ImportOnnxFile(file_.teacher()));
+  return absl::OkStatus();
+}
+
+absl::Status Job::ReadData() {
+  for (const auto& [name, path] : file_.data()) {
+    CONDENSE_ASSIGN_OR_RETURN(data_[name], data::OpenDataset(path));
+    CONDENSE_ASSIGN_OR_RETURN(data_digests_[name], DigestOfData(path));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Job::DescribeInput() {
+  if (model_.inputs().empty() || model_.outputs().empty()) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_GRAPH",
+                     "the model has no input or no output");
+  }
+  const auto& output = model_.value(model_.outputs()[0]).shape;
+  if (output && output->size() == 2) num_classes_ = SizeOf((*output)[1]);
+  const graph::Value& input = model_.value(model_.inputs()[0]);
+  if (data_.empty()) return absl::OkStatus();
+  if (model_.inputs().size() != 1 || !input.shape || input.shape->size() != 4) {
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, "DATA_SHAPE_MISMATCH",
+        absl::StrCat("images need a model with one input of four axes; '",
+                     input.name, "' is ", graph::ShapeText(input.shape),
+                     " and there are ", model_.inputs().size(), " inputs"));
+  }
+  const graph::Shape& shape = *input.shape;
+  const bool last =
+      resolved_.data().preprocess().layout() == v1::Preprocess::NHWC;
+  input_shape_.channels = SizeOf(shape[last ? 3 : 1]);
+  input_shape_.height = SizeOf(shape[last ? 1 : 2]);
+  input_shape_.width = SizeOf(shape[last ? 2 : 3]);
+  return absl::OkStatus();
+}
+
+void Job::MakeFingerprint() {
+  Sha256 digest;
+  digest.Update(model_digest_);
+  if (teacher_.has_value()) {
+    digest.Update(DigestOfFile(file_.teacher()).value_or(""));
+  }
+  digest.Update(recipe::RecipeToYaml(resolved_));
+  for (const auto& [name, data] : data_digests_) digest.Update(name + data);
+  for (const v1::DeviceProfile& profile : profiles_) {
+    digest.Update(profile.SerializeAsString());
+  }
+  for (const auto& [name, version] : Toolchain()) digest.Update(name + version);
+  digest.Update(absl::StrCat(device_.substr(0, 4), file_.threads()));
+  fingerprint_ = digest.Finish();
+}
+
+const data::Dataset* Job::Data(const std::string& source) const {
+  const auto it = data_.find(source);
+  return it == data_.end() ? nullptr : it->second.get();
+}
+
+data::LoaderOptions Job::OptionsFor(int64_t batch_size) const {
+  data::LoaderOptions options;
+  options.batch_size = batch_size;
+  options.seed = static_cast<uint64_t>(resolved_.seed());
+  options.preprocess = PreprocessOf(resolved_.data().preprocess());
+  options.shape = input_shape_;
+  options.num_classes = num_classes_;
+  options.threads = kLoaderThreads;
+  return options;
+}
+
+std::unique_ptr<data::Loader> Job::TrainLoader(int64_t batch_size) const {
+  const v1::DataSource& source = resolved_.data().train();
+  const data::Dataset* dataset = Data(source.source());
+  if (dataset == nullptr) return nullptr;
+  data::LoaderOptions options = OptionsFor(batch_size);
+  options.training = true;
+  options.samples = source.samples();
+  options.augmentations = AugmentationsOf(source);
+  return std::make_unique<data::Loader>(dataset, options);
+}
+
+std::unique_ptr<data::Loader> Job::EvalLoader() const {
+  const v1::DataSource& source = resolved_.data().eval();
+  const data::Dataset* dataset = Data(source.source());
+  if (dataset == nullptr) return nullptr;
+  data::LoaderOptions options = OptionsFor(kEvalBatch);
+  options.samples = source.samples();
+  return std::make_unique<data::Loader>(dataset, options);
+}
+
+std::unique_ptr<data::Loader> Job::CalibrationLoader() const {
+  const v1::DataSource& source = resolved_.data().calibration();
+  const data::Dataset* dataset = Data(source.source());
+  if (dataset == nullptr) return nullptr;
+  data::LoaderOptions options = OptionsFor(kEvalBatch);
+  options.samples = source.samples();
+  return std::make_unique<data::Loader>(dataset, options);
+}
+
+}  // namespace condense::pipeline

@@ -1,0 +1,90 @@
+#ifndef CONDENSE_WORKERS_ENGINE_PIPELINE_JOB_H_
+#define CONDENSE_WORKERS_ENGINE_PIPELINE_JOB_H_
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/recipe/job_file.h"
+#include "common/recipe/recipe.h"
+#include "condense/v1/device_profile.pb.h"
+#include "workers/engine/data/dataset.h"
+#include "workers/engine/data/loader.h"
+#include "workers/engine/graph/graph.h"
+
+namespace condense::pipeline {
+
+// Everything that a job is given, read and understood. Does not change while
+// the job runs. Not thread-safe, but for reading.
+class Job {
+ public:
+  // Reads the job file, the recipe and the profiles of `job_dir`. Errors are
+  // those of the text alone.
+  static absl::StatusOr<std::unique_ptr<Job>> Load(const std::string& job_dir);
+
+  // Reads model, teacher and data, and works out the device. Errors: those of
+  // the importer and the readers, DATA_MISSING, NO_DEVICE.
+  absl::Status Open();
+
+  const std::string& dir() const { return dir_; }
+  const v1::JobFile& file() const { return file_; }
+  // As it was written (for line and column), and with every default.
+  const recipe::ParsedRecipe& parsed() const { return parsed_; }
+  const v1::Recipe& recipe() const { return resolved_; }
+  const std::vector<v1::DeviceProfile>& profiles() const { return profiles_; }
+  const graph::Graph& model() const { return model_; }
+  int64_t model_bytes() const { return model_bytes_; }
+  const std::string& model_digest() const { return model_digest_; }
+  // The teacher that the recipe names.
+  const graph::Graph& teacher() const {
+    return teacher_.has_value() ? *teacher_ : model_;
+  }
+  const std::string& device() const { return device_; }
+  // Of the model's input; the first axis is the batch.
+  const data::InputShape& input_shape() const { return input_shape_; }
+  // Columns of the model's first output; 0 if it is not [N, classes].
+  int64_t num_classes() const { return num_classes_; }
+  // Digest over everything that a checkpoint depends on.
+  const std::string& fingerprint() const { return fingerprint_; }
+  const std::map<std::string, std::string>& data_digests() const {
+    return data_digests_;
+  }
+
+  // nullptr: the job has no data of this name.
+  const data::Dataset* Data(const std::string& source) const;
+  // The three uses of data; nullptr where the job has none.
+  std::unique_ptr<data::Loader> TrainLoader(int64_t batch_size) const;
+  std::unique_ptr<data::Loader> EvalLoader() const;
+  std::unique_ptr<data::Loader> CalibrationLoader() const;
+
+ private:
+  Job() = default;
+  absl::Status ReadModels();
+  absl::Status ReadData();
+  absl::Status DescribeInput();
+  void MakeFingerprint();
+  data::LoaderOptions OptionsFor(int64_t batch_size) const;
+
+  std::string dir_;
+  v1::JobFile file_;
+  recipe::ParsedRecipe parsed_;
+  v1::Recipe resolved_;
+  std::vector<v1::DeviceProfile> profiles_;
+  graph::Graph model_;
+  int64_t model_bytes_ = 0;
+  std::string model_digest_;
+  std::optional<graph::Graph> teacher_;
+  std::map<std::string, std::unique_ptr<data::Dataset>> data_;
+  std::map<std::string, std::string> data_digests_;
+  std::string device_;
+  data::InputShape input_shape_;
+  int64_t num_classes_ = 0;
+  std::string fingerprint_;
+};
+
+}  // namespace condense::pipeline
+
+#endif  // CONDENSE_WORKERS_ENGINE_PIPELINE_JOB_H_

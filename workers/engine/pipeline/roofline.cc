@@ -1,0 +1,45 @@
+#include "workers/engine/pipeline/roofline.h"
+
+#include <algorithm>
+
+#include "workers/engine/graph/cost.h"
+
+namespace condense::pipeline {
+namespace {
+
+bool IsQuantized(const graph::Graph& graph, const graph::Node& node) {
+  const graph::ValueId weight = node.input(1);
+  if (weight == graph::kNoValue) return false;
+  const graph::NodeId producer = graph.value(weight).producer;
+  if (producer == graph::kNoNode) return false;
+  const graph::Node& source = graph.node(producer);
+  return source.Is("DequantizeLinear") || source.IsFakeQuantize();
+}
+
+}  // namespace
+
+double EstimateLatencyMs(const graph::Graph& graph,
+                         const v1::Roofline& roofline) {
+  const std::vector<graph::Cost> costs = graph::CostPerNode(graph);
+  double seconds = 0;
+  for (graph::NodeId id : graph.order()) {
+    const graph::Node& node = graph.node(id);
+    const graph::Cost& cost = costs[id];
+    const bool moves_only = node.IsFakeQuantize() ||
+                            node.Is("QuantizeLinear") ||
+                            node.Is("DequantizeLinear");
+    if (moves_only) continue;
+    const bool quantized = IsQuantized(graph, node);
+    const double rate = quantized ? roofline.int8_macs_per_second()
+                                  : roofline.float_macs_per_second();
+    // Activations of integer kernels have one byte, not four.
+    const double bytes =
+        static_cast<double>(cost.parameter_bytes) +
+        static_cast<double>(cost.activation_bytes) * (quantized ? 0.25 : 1.0);
+    seconds += std::max(static_cast<double>(cost.macs) / rate,
+                        bytes / roofline.bytes_per_second());
+  }
+  return seconds * 1e3;
+}
+
+}  // namespace condense::pipeline

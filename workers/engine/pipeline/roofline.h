@@ -1,0 +1,18 @@
+#ifndef CONDENSE_WORKERS_ENGINE_PIPELINE_ROOFLINE_H_
+#define CONDENSE_WORKERS_ENGINE_PIPELINE_ROOFLINE_H_
+
+#include "condense/v1/device_profile.pb.h"
+#include "workers/engine/graph/graph.h"
+
+namespace condense::pipeline {
+
+// Milliseconds for one sample on one core of the profile (Williams et al., CACM
+// 2009): per layer the greater of multiply-accumulates over the peak rate and
+// bytes over the bandwidth. Layers behind a DequantizeLinear (or FakeQuantize)
+// of a weight count as int8.
+double EstimateLatencyMs(const graph::Graph& graph,
+                         const v1::Roofline& roofline);
+
+}  // namespace condense::pipeline
+
+#endif  // CONDENSE_WORKERS_ENGINE_PIPELINE_ROOFLINE_H_

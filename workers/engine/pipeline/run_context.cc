@@ -1,0 +1,224 @@
+#include "workers/engine/pipeline/run_context.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "common/error.h"
+#include "common/files.h"
+#include "common/status_macros.h"
+#include "workers/engine/runtime/executor.h"
+
+namespace condense::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kKeptCheckpoints = 2;
+// Points of a curve that one task adds.
+constexpr int64_t kCurvePoints = 100;
+// Shares of the whole job before and after training.
+constexpr double kBeforeTraining = 0.03;
+constexpr double kTraining = 0.9;
+
+// Checkpoints in a folder, oldest first.
+std::vector<std::string> CheckpointsIn(const std::string& folder) {
+  std::vector<std::string> paths;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (entry.path().extension() == ".ckpt") {
+      paths.push_back(entry.path().string());
+    }
+  }
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+std::string TechniqueOf(const v1::Recipe& recipe, int stage) {
+  const v1::Stage& s = recipe.stages(stage);
+  if (s.has_prune()) {
+    const v1::Prune& prune = s.prune();
+    const auto& target = prune.target();
+    return absl::StrFormat(
+        "%s channels to %.0f %% of the %s",
+        prune.criterion() == v1::Prune::L1       ? "l1"
+        : prune.criterion() == v1::Prune::RANDOM ? "random"
+                                                 : "l2",
+        100 * (target.has_macs() ? target.macs() : target.parameters()),
+        target.has_macs() ? "multiply-accumulates" : "parameters");
+  }
+  if (s.has_finetune()) {
+    return s.finetune().kd().empty() ? "labels" : "soft-response distillation";
+  }
+  return s.quantize().mode() == v1::Quantize::QAT ? "qat" : "ptq";
+}
+
+std::string NameOf(const v1::Recipe& recipe, int stage) {
+  const v1::Stage& s = recipe.stages(stage);
+  return s.has_prune() ? "prune" : s.has_finetune() ? "finetune" : "quantize";
+}
+
+}  // namespace
+
+absl::Status RunContext::Interrupted() const {
+  switch (control_.request()) {
+    case Control::Request::kNone:
+      return absl::OkStatus();
+    case Control::Request::kCheckpointAndStop:
+      return absl::CancelledError("asked to stop");
+    case Control::Request::kCancel:
+      return absl::CancelledError("cancelled");
+  }
+  return absl::OkStatus();
+}
+
+std::string RunContext::CheckpointFolder() const {
+  return job_.dir() + "/checkpoints";
+}
+
+bool RunContext::CheckpointIsDue() const {
+  const v1::JobFile& file = job_.file();
+  const double interval = file.has_checkpoint_interval_seconds()
+                              ? file.checkpoint_interval_seconds()
+                              : 30;
+  return absl::Now() - last_checkpoint_ >= absl::Seconds(interval);
+}
+
+absl::Status RunContext::SaveCheckpoint() {
+  state_.curves = narrator_.curves();
+  state_.warnings = narrator_.warnings();
+  CONDENSE_ASSIGN_OR_RETURN(training::Checkpoint checkpoint,
+                            ToCheckpoint(state_));
+  checkpoint.fingerprint = job_.fingerprint();
+  CONDENSE_RETURN_IF_ERROR(MakeWritableFolder(CheckpointFolder()));
+  const std::string path = absl::StrFormat(
+      "%s/%010d-%06d.ckpt", CheckpointFolder(), state_.steps, ++saved_);
+  CONDENSE_RETURN_IF_ERROR(training::WriteCheckpoint(path, checkpoint));
+  std::vector<std::string> all = CheckpointsIn(CheckpointFolder());
+  for (size_t i = 0; i + kKeptCheckpoints < all.size(); ++i) {
+    std::error_code error;
+    fs::remove(all[i], error);
+  }
+  last_checkpoint_ = absl::Now();
+  v1::EngineEvent event;
+  event.mutable_checkpoint()->set_path(path);
+  event.mutable_checkpoint()->set_step(state_.steps);
+  narrator_.Send(event);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> RunContext::Resume() {
+  last_checkpoint_ = absl::Now();
+  std::string path = job_.file().resume_from();
+  if (path.empty()) {
+    const std::vector<std::string> own = CheckpointsIn(CheckpointFolder());
+    if (own.empty()) return false;
+    path = own.back();
+  }
+  absl::StatusOr<training::Checkpoint> checkpoint =
+      training::ReadCheckpoint(path, job_.fingerprint());
+  absl::Status status = checkpoint.status();
+  if (status.ok()) {
+    absl::StatusOr<RunState> state = FromCheckpoint(*checkpoint);
+    status = state.status();
+    if (status.ok()) state_ = *std::move(state);
+  }
+  if (!status.ok()) {
+    narrator_.Warn(ErrorReason(status),
+                   absl::StrCat("begins anew: ", status.message()));
+    return false;
+  }
+  narrator_.Restore(state_.curves, state_.warnings);
+  saved_ = static_cast<int64_t>(state_.task) * 100;
+  narrator_.Log(
+      absl::StrCat("goes on from the checkpoint at step ", state_.steps));
+  return true;
+}
+
+void RunContext::RemoveCheckpoints() {
+  std::error_code error;
+  fs::remove_all(CheckpointFolder(), error);
+}
+
+report::Stage& RunContext::Row(const Task& task) {
+  const std::string profile =
+      task.profile < 0 ? "" : job_.profiles()[task.profile].id();
+  const std::string name = NameOf(job_.recipe(), task.stage);
+  const std::string technique = TechniqueOf(job_.recipe(), task.stage);
+  if (!state_.rows.empty()) {
+    StageRow& last = state_.rows.back();
+    if (last.stage.name == name && last.stage.technique == technique &&
+        last.profile == profile && !last.stage.metric_after.has_value()) {
+      return last.stage;
+    }
+  }
+  StageRow row;
+  row.stage.name = name;
+  row.stage.technique = technique;
+  row.stage.metric_before = state_.current_top1;
+  row.profile = profile;
+  state_.rows.push_back(std::move(row));
+  return state_.rows.back().stage;
+}
+
+absl::Status RunContext::MeasureTop1() {
+  auto loader = job_.EvalLoader();
+  if (loader == nullptr) return absl::OkStatus();
+  CONDENSE_ASSIGN_OR_RETURN(
+      auto executor,
+      runtime::Executor::Create(state_.graph, {.device = job_.device()}));
+  CONDENSE_ASSIGN_OR_RETURN(
+      const training::Accuracy accuracy,
+      training::Evaluate(
+          executor.get(), loader.get(),
+          [this](const auto&, const auto&) { return Interrupted(); }));
+  state_.current_top1 = accuracy.top1;
+  narrator_.Metric("top1", accuracy.top1, state_.steps);
+  return absl::OkStatus();
+}
+
+void RunContext::TellProgress(double fraction) {
+  v1::Progress progress;
+  progress.set_fraction(fraction);
+  narrator_.Progress(progress, true);
+}
+
+void RunContext::CountStep(const training::StepInfo& info) {
+  ++state_.steps;
+  stats_.set_steps(stats_.steps() + 1);
+  stats_.set_step_seconds(stats_.step_seconds() + info.seconds);
+  stats_.set_samples(stats_.samples() + info.samples);
+  stats_.set_data_wait_seconds(stats_.data_wait_seconds() +
+                               info.data_wait_seconds);
+  stats_.set_device_busy_seconds(stats_.device_busy_seconds() + info.seconds);
+  const int64_t every = std::max<int64_t>(1, info.total_steps / kCurvePoints);
+  const int64_t step = info.next.step;
+  if (step == 1 || step % every == 0 || step == info.total_steps) {
+    narrator_.Metric("loss", info.loss, state_.steps);
+    narrator_.Metric("lr", info.lr, state_.steps);
+  }
+  v1::Progress progress;
+  if (planned_steps > 0) {
+    progress.set_fraction(kBeforeTraining +
+                          kTraining * static_cast<double>(state_.steps) /
+                              static_cast<double>(planned_steps));
+    const double mean =
+        stats_.step_seconds() / static_cast<double>(stats_.steps());
+    progress.set_eta_seconds(mean *
+                             static_cast<double>(planned_steps - state_.steps));
+  }
+  progress.set_step(step);
+  progress.set_total_steps(info.total_steps);
+  progress.set_epoch(static_cast<int32_t>(info.next.epoch));
+  narrator_.Progress(progress, step == info.total_steps);
+  if (absl::Now() - last_stats_ > absl::Seconds(1)) {
+    last_stats_ = absl::Now();
+    v1::EngineEvent event;
+    *event.mutable_stats() = stats_;
+    narrator_.Send(event);
+  }
+}
+
+}  // namespace condense::pipeline

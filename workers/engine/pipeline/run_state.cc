@@ -1,0 +1,157 @@
+#include "workers/engine/pipeline/run_state.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "common/error.h"
+#include "common/status_macros.h"
+#include "nlohmann/json.hpp"
+#include "workers/engine/export/onnx.h"
+#include "workers/engine/import/onnx.h"
+
+namespace condense::pipeline {
+namespace {
+
+using nlohmann::json;
+
+constexpr char kFinished[] = "finished/";
+
+absl::StatusOr<std::string> GraphBytes(const graph::Graph& graph) {
+  return onnx_export::ExportOnnx(graph, {.raw = true});
+}
+
+absl::StatusOr<graph::Graph> GraphOf(const std::string& bytes) {
+  return onnx_import::ImportOnnx(bytes, {.raw = true});
+}
+
+template <typename T>
+json Optional(const std::optional<T>& value) {
+  return value.has_value() ? json(*value) : json();
+}
+
+template <typename T>
+std::optional<T> OptionalOf(const json& value) {
+  return value.is_null() ? std::nullopt : std::optional<T>(value.get<T>());
+}
+
+json RowToJson(const StageRow& row) {
+  const report::Stage& s = row.stage;
+  return {{"name", s.name},
+          {"technique", s.technique},
+          {"seconds", s.seconds},
+          {"steps", s.steps},
+          {"before", Optional(s.metric_before)},
+          {"after", Optional(s.metric_after)},
+          {"profile", row.profile}};
+}
+
+StageRow RowOf(const json& row) {
+  StageRow out;
+  out.stage.name = row["name"];
+  out.stage.technique = row["technique"];
+  out.stage.seconds = row["seconds"];
+  out.stage.steps = row["steps"];
+  out.stage.metric_before = OptionalOf<double>(row["before"]);
+  out.stage.metric_after = OptionalOf<double>(row["after"]);
+  out.profile = row["profile"];
+  return out;
+}
+
+json StateToJson(const RunState& state) {
+  json out = {{"task", state.task},
+              {"steps", state.steps},
+              {"frozen", state.frozen},
+              {"curves", state.curves},
+              {"warnings", state.warnings},
+              {"current_top1", Optional(state.current_top1)},
+              {"rows", json::array()}};
+  for (const StageRow& row : state.rows) out["rows"].push_back(RowToJson(row));
+  if (state.baseline.has_value()) {
+    out["baseline"] = {{"top1", state.baseline->top1},
+                       {"top5", state.baseline->top5},
+                       {"loss", state.baseline->loss},
+                       {"samples", state.baseline->samples}};
+  }
+  if (state.training.has_value()) {
+    const training::Position& p = state.training->position;
+    out["position"] = {p.epoch, p.batch, p.step};
+  }
+  return out;
+}
+
+void StateOf(const json& in, RunState* state) {
+  state->task = in["task"];
+  state->steps = in["steps"];
+  state->frozen = in["frozen"].get<std::map<std::string, std::string>>();
+  state->curves = in["curves"].get<decltype(state->curves)>();
+  state->warnings = in["warnings"].get<std::vector<std::string>>();
+  state->current_top1 = OptionalOf<double>(in["current_top1"]);
+  for (const json& row : in["rows"]) state->rows.push_back(RowOf(row));
+  if (in.contains("baseline")) {
+    const json& b = in["baseline"];
+    state->baseline =
+        training::Accuracy{b["top1"], b["top5"], b["loss"], b["samples"]};
+  }
+  if (in.contains("position")) {
+    const json& p = in["position"];
+    state->training.emplace();
+    state->training->position = {p[0], p[1], p[2]};
+  }
+}
+
+absl::Status Corrupt(const std::string& what) {
+  return MakeError(absl::StatusCode::kDataLoss, "CHECKPOINT_CORRUPT",
+                   absl::StrCat("the checkpoint cannot be read: ", what));
+}
+
+}  // namespace
+
+absl::StatusOr<training::Checkpoint> ToCheckpoint(const RunState& state) {
+  training::Checkpoint checkpoint;
+  checkpoint.step = state.steps;
+  checkpoint.blobs["state.json"] = StateToJson(state).dump();
+  CONDENSE_ASSIGN_OR_RETURN(checkpoint.blobs["graph"], GraphBytes(state.graph));
+  if (!state.shared.outputs().empty()) {
+    CONDENSE_ASSIGN_OR_RETURN(checkpoint.blobs["shared"],
+                              GraphBytes(state.shared));
+  }
+  for (const auto& [profile, graph] : state.finished) {
+    CONDENSE_ASSIGN_OR_RETURN(checkpoint.blobs[kFinished + profile],
+                              GraphBytes(graph));
+  }
+  if (state.training.has_value()) checkpoint.tensors = state.training->tensors;
+  return checkpoint;
+}
+
+absl::StatusOr<RunState> FromCheckpoint(
+    const training::Checkpoint& checkpoint) {
+  RunState state;
+  const auto text = checkpoint.blobs.find("state.json");
+  const auto graph = checkpoint.blobs.find("graph");
+  if (text == checkpoint.blobs.end() || graph == checkpoint.blobs.end()) {
+    return Corrupt("a part is missing");
+  }
+  try {
+    StateOf(json::parse(text->second), &state);
+  } catch (const json::exception& error) {
+    return Corrupt(error.what());
+  }
+  CONDENSE_ASSIGN_OR_RETURN(state.graph, GraphOf(graph->second));
+  for (const auto& [name, bytes] : checkpoint.blobs) {
+    absl::string_view profile = name;
+    if (name == "shared") {
+      CONDENSE_ASSIGN_OR_RETURN(state.shared, GraphOf(bytes));
+    } else if (absl::ConsumePrefix(&profile, kFinished)) {
+      CONDENSE_ASSIGN_OR_RETURN(state.finished[std::string(profile)],
+                                GraphOf(bytes));
+    }
+  }
+  if (state.training.has_value()) state.training->tensors = checkpoint.tensors;
+  return state;
+}
+
+absl::StatusOr<graph::Graph> Normalized(const graph::Graph& graph) {
+  CONDENSE_ASSIGN_OR_RETURN(const std::string bytes, GraphBytes(graph));
+  return GraphOf(bytes);
+}
+
+}  // namespace condense::pipeline

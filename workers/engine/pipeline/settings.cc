@@ -1,0 +1,273 @@
+#include "workers/engine/pipeline/settings.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/recipe/pattern.h"
+#include "common/status_macros.h"
+
+namespace condense::pipeline {
+namespace {
+
+template <typename Repeated>
+std::vector<double> Doubles(const Repeated& values) {
+  return std::vector<double>(values.begin(), values.end());
+}
+
+// Names of nodes that the pattern at `path` matches; an error if none.
+absl::StatusOr<std::set<std::string>> Matches(
+    const recipe::ParsedRecipe& parsed, const std::string& path,
+    const std::string& text, const graph::Graph& graph) {
+  CONDENSE_ASSIGN_OR_RETURN(recipe::Pattern pattern,
+                            recipe::Pattern::Compile(text));
+  std::set<std::string> names;
+  std::vector<std::string> all;
+  for (graph::NodeId id : graph.order()) {
+    const std::string& name = graph.node(id).name;
+    all.push_back(name);
+    if (pattern.Matches(name)) names.insert(name);
+  }
+  if (names.empty()) {
+    return recipe::ErrorAt(
+        parsed, path, absl::StatusCode::kInvalidArgument,
+        "PATTERN_WITHOUT_MATCH",
+        absl::StrCat("no node of the model matches '", text, "'"),
+        {.nearest = NearestName(text, all),
+         .hint = "condense analyze lists the nodes by name"});
+  }
+  return names;
+}
+
+absl::Status ProfileCannot(const recipe::ParsedRecipe& parsed,
+                           const std::string& path,
+                           const v1::DeviceProfile& profile,
+                           const std::string& what) {
+  return recipe::ErrorAt(
+      parsed, path, absl::StatusCode::kInvalidArgument, "PROFILE_CANNOT",
+      absl::StrCat("profile ", profile.id(), " does not run ", what),
+      {.hint = absl::StrCat("condense profiles show ", profile.id(),
+                            " says what it runs")});
+}
+
+template <typename Repeated, typename T>
+bool Has(const Repeated& values, T value) {
+  return std::find(values.begin(), values.end(), value) != values.end();
+}
+
+quantization::ObserverKind ObserverOf(
+    v1::ActivationQuantization::Observer observer) {
+  switch (observer) {
+    case v1::ActivationQuantization::MIN_MAX:
+      return quantization::ObserverKind::kMinMax;
+    case v1::ActivationQuantization::PERCENTILE:
+      return quantization::ObserverKind::kPercentile;
+    default:
+      return quantization::ObserverKind::kMse;
+  }
+}
+
+// What the recipe asks for, if the profile takes it.
+absl::Status FillNumerics(const recipe::ParsedRecipe& parsed,
+                          const v1::Quantize& quantize, const std::string& path,
+                          const v1::DeviceProfile& profile,
+                          quantization::Numerics* numerics) {
+  const v1::WeightQuantization& weights = quantize.weights();
+  const v1::ActivationQuantization& activations = quantize.activations();
+  numerics->weight_bits =
+      weights.has_bits() ? weights.bits() : profile.weights().bits(0);
+  if (!Has(profile.weights().bits(), numerics->weight_bits)) {
+    return ProfileCannot(
+        parsed, path + ".weights.bits", profile,
+        absl::StrCat("weights of ", numerics->weight_bits, " bits (it takes ",
+                     absl::StrJoin(profile.weights().bits(), ", "), ")"));
+  }
+  if (!Has(profile.weights().granularities(), weights.granularity())) {
+    return ProfileCannot(parsed, path + ".weights.granularity", profile,
+                         "weights of this granularity");
+  }
+  if (!Has(profile.activations().bits(), activations.bits())) {
+    return ProfileCannot(
+        parsed, path + ".activations.bits", profile,
+        absl::StrCat("activations of ", activations.bits(), " bits"));
+  }
+  if (activations.scheme() == v1::SYMMETRIC &&
+      !Has(profile.activations().schemes(), activations.scheme()) &&
+      !Has(profile.activations().schemes(), v1::AFFINE)) {
+    return ProfileCannot(parsed, path + ".activations.scheme", profile,
+                         "activations of this scheme");
+  }
+  numerics->per_channel =
+      weights.granularity() == v1::WeightQuantization::CHANNEL;
+  numerics->activation_unsigned = profile.activations().is_unsigned();
+  numerics->activation_symmetric = activations.scheme() == v1::SYMMETRIC;
+  numerics->observer = ObserverOf(activations.observer());
+  numerics->quantized_ops.insert(profile.quantized_ops().begin(),
+                                 profile.quantized_ops().end());
+  for (const v1::Fusion& fusion : profile.fusions()) {
+    numerics->fusions.emplace_back(fusion.ops().begin(), fusion.ops().end());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+data::Preprocess PreprocessOf(const v1::Preprocess& preprocess) {
+  data::Preprocess out;
+  if (preprocess.resize_size() == 2) {
+    out.resize_height = preprocess.resize(0);
+    out.resize_width = preprocess.resize(1);
+  }
+  out.scale = preprocess.scale();
+  out.mean = Doubles(preprocess.mean());
+  out.std = Doubles(preprocess.std());
+  out.channels_last = preprocess.layout() == v1::Preprocess::NHWC;
+  switch (preprocess.color()) {
+    case v1::Preprocess::RGB:
+      out.color = data::Color::kRgb;
+      break;
+    case v1::Preprocess::BGR:
+      out.color = data::Color::kBgr;
+      break;
+    case v1::Preprocess::GRAY:
+      out.color = data::Color::kGray;
+      break;
+    default:
+      break;
+  }
+  return out;
+}
+
+std::vector<data::Augmentation> AugmentationsOf(const v1::DataSource& source) {
+  std::vector<data::Augmentation> out;
+  for (const v1::Augmentation& augmentation : source.augment()) {
+    data::Augmentation step;
+    if (augmentation.has_random_crop()) {
+      step.crop_padding = augmentation.random_crop().padding();
+    }
+    step.horizontal_flip = augmentation.has_horizontal_flip();
+    out.push_back(step);
+  }
+  return out;
+}
+
+training::OptimizerOptions OptimizerOf(const v1::Optimizer& optimizer) {
+  training::OptimizerOptions out;
+  if (optimizer.has_adam()) {
+    const v1::Adam& adam = optimizer.adam();
+    out.kind = training::OptimizerOptions::Kind::kAdam;
+    out.lr = adam.lr();
+    out.beta1 = adam.beta1();
+    out.beta2 = adam.beta2();
+    out.epsilon = adam.epsilon();
+    out.weight_decay = adam.weight_decay();
+    return out;
+  }
+  const v1::Sgd& sgd = optimizer.sgd();
+  out.lr = sgd.lr();
+  out.momentum = sgd.momentum();
+  out.nesterov = sgd.nesterov();
+  out.weight_decay = sgd.weight_decay();
+  return out;
+}
+
+training::Schedule ScheduleOf(v1::LrSchedule schedule) {
+  return schedule == v1::CONSTANT ? training::Schedule::kConstant
+                                  : training::Schedule::kCosine;
+}
+
+pruning::Criterion CriterionOf(v1::Prune::Criterion criterion) {
+  switch (criterion) {
+    case v1::Prune::L1:
+      return pruning::Criterion::kL1;
+    case v1::Prune::RANDOM:
+      return pruning::Criterion::kRandom;
+    default:
+      return pruning::Criterion::kL2;
+  }
+}
+
+evaluation::Bounds BoundsOf(const v1::Gates& gates) {
+  evaluation::Bounds bounds;
+  if (gates.has_max_accuracy_drop()) {
+    bounds.max_accuracy_drop = gates.max_accuracy_drop();
+  }
+  if (gates.has_max_size_bytes()) {
+    bounds.max_size_bytes = static_cast<double>(gates.max_size_bytes());
+  }
+  if (gates.has_max_latency_ms())
+    bounds.max_latency_ms = gates.max_latency_ms();
+  return bounds;
+}
+
+namespace {
+
+template <typename Stage>
+TrainingSettings SettingsOf(const Stage& stage) {
+  TrainingSettings out;
+  out.epochs = stage.epochs();
+  out.batch_size = stage.batch_size();
+  out.optimizer = OptimizerOf(stage.optimizer());
+  out.schedule = ScheduleOf(stage.lr_schedule());
+  out.kd.assign(stage.kd().begin(), stage.kd().end());
+  return out;
+}
+
+}  // namespace
+
+TrainingSettings TrainingOf(const v1::Finetune& finetune) {
+  return SettingsOf(finetune);
+}
+TrainingSettings TrainingOf(const v1::Quantize& quantize) {
+  return SettingsOf(quantize);
+}
+
+absl::StatusOr<std::set<std::string>> FrozenNodes(
+    const recipe::ParsedRecipe& parsed, const v1::Prune& prune, int stage,
+    const graph::Graph& graph) {
+  std::set<std::string> frozen;
+  for (int i = 0; i < prune.overrides_size(); ++i) {
+    const v1::PruneOverride& rule = prune.overrides(i);
+    const std::string path =
+        absl::StrCat("stages[", stage, "].prune.overrides[", i, "].match");
+    CONDENSE_ASSIGN_OR_RETURN(std::set<std::string> names,
+                              Matches(parsed, path, rule.match(), graph));
+    for (const std::string& name : names) {
+      if (rule.freeze()) {
+        frozen.insert(name);
+      } else {
+        frozen.erase(name);
+      }
+    }
+  }
+  return frozen;
+}
+
+absl::StatusOr<quantization::Numerics> NumericsOf(
+    const recipe::ParsedRecipe& parsed, const v1::Quantize& quantize, int stage,
+    const v1::DeviceProfile& profile, const graph::Graph& graph) {
+  const std::string path = absl::StrCat("stages[", stage, "].quantize");
+  quantization::Numerics numerics;
+  CONDENSE_RETURN_IF_ERROR(
+      FillNumerics(parsed, quantize, path, profile, &numerics));
+  for (int i = 0; i < quantize.overrides_size(); ++i) {
+    const v1::QuantizeOverride& rule = quantize.overrides(i);
+    const std::string rule_path = absl::StrCat(path, ".overrides[", i, "]");
+    CONDENSE_ASSIGN_OR_RETURN(
+        std::set<std::string> names,
+        Matches(parsed, rule_path + ".match", rule.match(), graph));
+    if (rule.has_bits() && !Has(profile.weights().bits(), rule.bits())) {
+      return ProfileCannot(parsed, rule_path + ".bits", profile,
+                           absl::StrCat("weights of ", rule.bits(), " bits"));
+    }
+    for (const std::string& name : names) {
+      if (rule.has_skip() && rule.skip()) numerics.skip.insert(name);
+      if (rule.has_skip() && !rule.skip()) numerics.skip.erase(name);
+      if (rule.has_bits()) numerics.bits[name] = rule.bits();
+    }
+  }
+  return numerics;
+}
+
+}  // namespace condense::pipeline

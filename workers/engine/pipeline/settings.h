@@ -1,0 +1,58 @@
+#ifndef CONDENSE_WORKERS_ENGINE_PIPELINE_SETTINGS_H_
+#define CONDENSE_WORKERS_ENGINE_PIPELINE_SETTINGS_H_
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/recipe/recipe.h"
+#include "condense/v1/device_profile.pb.h"
+#include "condense/v1/recipe.pb.h"
+#include "workers/engine/data/transform.h"
+#include "workers/engine/evaluation/gates.h"
+#include "workers/engine/graph/graph.h"
+#include "workers/engine/pruning/importance.h"
+#include "workers/engine/quantization/placement.h"
+#include "workers/engine/training/optimizer.h"
+#include "workers/engine/training/trainer.h"
+
+namespace condense::pipeline {
+
+// The recipe's messages (resolved) in the terms of the rooms below.
+
+data::Preprocess PreprocessOf(const v1::Preprocess& preprocess);
+std::vector<data::Augmentation> AugmentationsOf(const v1::DataSource& source);
+training::OptimizerOptions OptimizerOf(const v1::Optimizer& optimizer);
+training::Schedule ScheduleOf(v1::LrSchedule schedule);
+pruning::Criterion CriterionOf(v1::Prune::Criterion criterion);
+evaluation::Bounds BoundsOf(const v1::Gates& gates);
+
+// What finetune and qat have in common.
+struct TrainingSettings {
+  int64_t epochs = 1;
+  int64_t batch_size = 64;
+  training::OptimizerOptions optimizer;
+  training::Schedule schedule = training::Schedule::kCosine;
+  std::vector<v1::KdLoss> kd;
+};
+TrainingSettings TrainingOf(const v1::Finetune& finetune);
+TrainingSettings TrainingOf(const v1::Quantize& quantize);
+
+// Names of the graph's nodes that stage `stage`'s prune overrides freeze.
+// INVALID_ARGUMENT with reason PATTERN_WITHOUT_MATCH, line:column and the
+// nearest name for a pattern that matches no node.
+absl::StatusOr<std::set<std::string>> FrozenNodes(
+    const recipe::ParsedRecipe& parsed, const v1::Prune& prune, int stage,
+    const graph::Graph& graph);
+
+// The numerics of stage `stage` on a profile. INVALID_ARGUMENT with reason
+// PROFILE_CANNOT for numerics that the profile's runtime does not take, and as
+// FrozenNodes.
+absl::StatusOr<quantization::Numerics> NumericsOf(
+    const recipe::ParsedRecipe& parsed, const v1::Quantize& quantize, int stage,
+    const v1::DeviceProfile& profile, const graph::Graph& graph);
+
+}  // namespace condense::pipeline
+
+#endif  // CONDENSE_WORKERS_ENGINE_PIPELINE_SETTINGS_H_

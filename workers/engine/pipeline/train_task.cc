@@ -1,0 +1,150 @@
+#include "workers/engine/pipeline/train_task.h"
+
+#include <memory>
+
+#include "common/status_macros.h"
+#include "workers/engine/distillation/soft_response.h"
+#include "workers/engine/quantization/calibrate.h"
+#include "workers/engine/runtime/executor.h"
+
+namespace condense::pipeline {
+namespace {
+
+bool IsTraining(const Task& task) {
+  return task.kind == Task::Kind::kTrain || task.kind == Task::Kind::kQat;
+}
+
+v1::Job::Phase PhaseOf(const Task& task, const TrainingSettings& settings) {
+  if (task.kind == Task::Kind::kQat) return v1::Job::QAT;
+  return settings.kd.empty() ? v1::Job::FINETUNING : v1::Job::DISTILLING;
+}
+
+// What one training needs to live while it runs.
+struct Session {
+  std::unique_ptr<runtime::Executor> student;
+  std::unique_ptr<runtime::Executor> teacher;
+  std::unique_ptr<data::Loader> loader;
+  std::unique_ptr<training::Trainer> trainer;
+};
+
+absl::StatusOr<Session> Prepare(RunContext* context, const Task& task,
+                                const TrainingSettings& settings) {
+  const Job& job = context->job();
+  const RunState& state = context->state();
+  const runtime::ExecutorOptions options = {.device = job.device()};
+  Session session;
+  CONDENSE_ASSIGN_OR_RETURN(session.student,
+                            runtime::Executor::Create(state.graph, options));
+  if (!settings.kd.empty()) {
+    CONDENSE_ASSIGN_OR_RETURN(
+        session.teacher, runtime::Executor::Create(job.teacher(), options));
+  }
+  session.loader = job.TrainLoader(settings.batch_size);
+  training::TrainOptions train;
+  train.epochs = settings.epochs;
+  train.optimizer = settings.optimizer;
+  train.schedule = settings.schedule;
+  session.trainer = std::make_unique<training::Trainer>(
+      session.student.get(), session.loader.get(),
+      LossOf(settings, session.teacher.get()), train);
+  if (task.kind == Task::Kind::kQat) {
+    session.trainer->BeforeStep(
+        [graph = &state.graph, student = session.student.get()] {
+          quantization::RefreshWeightScales(*graph, student);
+        });
+  }
+  if (state.training.has_value()) {
+    CONDENSE_RETURN_IF_ERROR(session.trainer->Restore(state.training->position,
+                                                      state.training->tensors));
+  }
+  return session;
+}
+
+// Keeps where the trainer stands and writes it.
+absl::Status Save(RunContext* context, const training::Trainer& trainer) {
+  context->state().training =
+      TrainingState{trainer.position(), trainer.State()};
+  absl::Status status = context->SaveCheckpoint();
+  context->state().training.reset();
+  return status;
+}
+
+}  // namespace
+
+TrainingSettings SettingsOf(const v1::Recipe& recipe, const Task& task) {
+  const v1::Stage& stage = recipe.stages(task.settings);
+  TrainingSettings settings = task.kind == Task::Kind::kQat
+                                  ? TrainingOf(stage.quantize())
+                                  : TrainingOf(stage.finetune());
+  if (task.epochs > 0) settings.epochs = task.epochs;
+  return settings;
+}
+
+int64_t PlannedSteps(const Job& job, const Task& task) {
+  if (!IsTraining(task)) return 0;
+  const TrainingSettings settings = SettingsOf(job.recipe(), task);
+  const auto loader = job.TrainLoader(settings.batch_size);
+  return loader == nullptr ? 0 : settings.epochs * loader->batches_per_epoch();
+}
+
+training::LossFunction LossOf(const TrainingSettings& settings,
+                              runtime::Executor* teacher) {
+  if (settings.kd.empty()) return training::CrossEntropyLoss;
+  std::vector<distillation::SoftResponseOptions> losses;
+  for (const v1::KdLoss& kd : settings.kd) {
+    losses.push_back(
+        {kd.soft_response().temperature(), kd.soft_response().lambda()});
+  }
+  return [losses, teacher](const training::TrainBatch& batch,
+                           const std::vector<torch::Tensor>& outputs) {
+    torch::Tensor target;
+    {
+      const torch::NoGradGuard no_grad;
+      target = teacher->Forward({batch.x})[0];
+    }
+    torch::Tensor sum;
+    for (const distillation::SoftResponseOptions& options : losses) {
+      const torch::Tensor loss = distillation::SoftResponseLoss(
+          outputs[0], target, batch.labels, options);
+      sum = sum.defined() ? sum + loss : loss;
+    }
+    return sum;
+  };
+}
+
+absl::Status RunTraining(RunContext* context, const Task& task) {
+  const TrainingSettings settings = SettingsOf(context->job().recipe(), task);
+  context->narrator().Phase(PhaseOf(task, settings));
+  report::Stage& row = context->Row(task);
+  CONDENSE_ASSIGN_OR_RETURN(Session session, Prepare(context, task, settings));
+  absl::Status stopped;
+  CONDENSE_ASSIGN_OR_RETURN(
+      const bool complete,
+      session.trainer->Run([&](const training::StepInfo& info) {
+        context->CountStep(info);
+        ++row.steps;
+        row.seconds += info.seconds + info.data_wait_seconds;
+        stopped = context->Interrupted();
+        if (stopped.ok() && context->CheckpointIsDue()) {
+          stopped = Save(context, *session.trainer);
+        }
+        return stopped.ok() ? training::Next::kGoOn : training::Next::kStop;
+      }));
+  if (!complete) {
+    // Asked to stop, not to cancel: the work so far is kept.
+    if (absl::IsCancelled(stopped) && context->StopsToGoOn()) {
+      CONDENSE_RETURN_IF_ERROR(Save(context, *session.trainer));
+    }
+    return stopped;
+  }
+  RunState& state = context->state();
+  state.training.reset();
+  if (task.kind == Task::Kind::kQat) {
+    quantization::RefreshWeightScales(state.graph, session.student.get());
+  }
+  CONDENSE_RETURN_IF_ERROR(session.student->StoreTo(&state.graph));
+  if (task.kind == Task::Kind::kQat) quantization::SnapBiases(&state.graph);
+  return absl::OkStatus();
+}
+
+}  // namespace condense::pipeline

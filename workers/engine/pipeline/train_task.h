@@ -1,0 +1,29 @@
+#ifndef CONDENSE_WORKERS_ENGINE_PIPELINE_TRAIN_TASK_H_
+#define CONDENSE_WORKERS_ENGINE_PIPELINE_TRAIN_TASK_H_
+
+#include "absl/status/status.h"
+#include "workers/engine/pipeline/run_context.h"
+#include "workers/engine/pipeline/settings.h"
+
+namespace condense::pipeline {
+
+// Trains state().graph by the task's stage (finetune, or the qat part of a
+// quantize stage), from where state().training stands. Writes checkpoints.
+// CANCELLED when it was interrupted; a checkpoint was written if the job is to
+// go on later.
+absl::Status RunTraining(RunContext* context, const Task& task);
+
+// The settings of the stage that the task trains by, with the task's epochs.
+TrainingSettings SettingsOf(const v1::Recipe& recipe, const Task& task);
+
+// Optimizer steps of the task on this job.
+int64_t PlannedSteps(const Job& job, const Task& task);
+
+// Labels only, or the sum of the distillation losses against `teacher`, which
+// must outlive the function; null without distillation.
+training::LossFunction LossOf(const TrainingSettings& settings,
+                              runtime::Executor* teacher);
+
+}  // namespace condense::pipeline
+
+#endif  // CONDENSE_WORKERS_ENGINE_PIPELINE_TRAIN_TASK_H_
