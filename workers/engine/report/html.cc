@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "common/log.h"
 #include "workers/engine/report/report.h"
 
 namespace condense::report {
@@ -52,9 +53,11 @@ std::string Percent(double fraction) {
 template <typename T>
 std::string Cell(const std::optional<T>& value, const char* format) {
   if (!value.has_value()) return "<td class=n>–</td>";
+  using Format = absl::ParsedFormat<absl::FormatConversionCharSet::kFloating>;
+  const auto parsed = Format::New(format);
+  CONDENSE_CHECK(parsed != nullptr, format);
   return absl::StrCat("<td class=n>",
-                      absl::StrFormat(*absl::ParsedFormat<'g'>::New(format),
-                                      static_cast<double>(*value)),
+                      absl::StrFormat(*parsed, static_cast<double>(*value)),
                       "</td>");
 }
 

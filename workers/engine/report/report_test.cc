@@ -22,8 +22,12 @@ Report Example() {
   report.compressed.size_bytes = 150;
   report.layers = {{.name = "conv1",
                     .op = "Conv",
+                    .bits_weight = 8,
+                    .sparsity = 0.25,
                     .channels_before = 16,
-                    .channels_after = 8}};
+                    .channels_after = 8,
+                    .snr_db = 41.5,
+                    .size_bytes = 1234}};
   report.stages = {{.name = "prune", .technique = "l2", .seconds = 1.5}};
   report.curves["loss"] = {{0, 2.0}, {1, 1.0}};
   return report;
