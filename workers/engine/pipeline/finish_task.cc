@@ -256,8 +256,9 @@ void Tell(RunContext* context, const report::Report& report) {
 
 absl::StatusOr<v1::Artifact::Verdict> FinishProfile(
     RunContext* context, const v1::DeviceProfile& profile,
-    const graph::Graph& simulation) {
-  Finish finish = {profile, simulation, {}, {}, {}, {}};
+    const graph::Graph& simulation,
+    const std::optional<training::Accuracy>& known) {
+  Finish finish = {profile, simulation, {}, {}, {}, known};
   CONDENSE_RETURN_IF_ERROR(Export(context, &finish));
   CONDENSE_RETURN_IF_ERROR(Measure(context, &finish));
   const report::Report report = MakeReport(context, finish);

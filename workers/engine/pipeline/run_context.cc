@@ -157,7 +157,7 @@ report::Stage& RunContext::Row(const Task& task) {
   StageRow row;
   row.stage.name = name;
   row.stage.technique = technique;
-  row.stage.metric_before = state_.current_top1;
+  if (state_.current) row.stage.metric_before = state_.current->top1;
   row.profile = profile;
   state_.rows.push_back(std::move(row));
   return state_.rows.back().stage;
@@ -170,12 +170,11 @@ absl::Status RunContext::MeasureTop1() {
       auto executor,
       runtime::Executor::Create(state_.graph, {.device = job_.device()}));
   CONDENSE_ASSIGN_OR_RETURN(
-      const training::Accuracy accuracy,
-      training::Evaluate(
-          executor.get(), loader.get(),
-          [this](const auto&, const auto&) { return Interrupted(); }));
-  state_.current_top1 = accuracy.top1;
-  narrator_.Metric("top1", accuracy.top1, state_.steps);
+      state_.current, training::Evaluate(executor.get(), loader.get(),
+                                         [this](const auto&, const auto&) {
+                                           return Interrupted();
+                                         }));
+  narrator_.Metric("top1", state_.current->top1, state_.steps);
   return absl::OkStatus();
 }
 

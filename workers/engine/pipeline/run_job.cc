@@ -67,7 +67,7 @@ class Runner {
                                            [this](const auto&, const auto&) {
                                              return context_.Interrupted();
                                            }));
-    state.current_top1 = state.baseline->top1;
+    state.current = state.baseline;
     narrator.Metric("baseline.top1", state.baseline->top1);
     narrator.Metric("baseline.loss", state.baseline->loss);
     narrator.Metric("top1", state.baseline->top1, 0);
@@ -80,7 +80,7 @@ class Runner {
     for (const v1::DeviceProfile& profile : context_.job().profiles()) {
       const auto it = context_.state().finished.find(profile.id());
       if (it == context_.state().finished.end()) continue;
-      CONDENSE_RETURN_IF_ERROR(Finish(profile, it->second));
+      CONDENSE_RETURN_IF_ERROR(Finish(profile, it->second, std::nullopt));
     }
     return absl::OkStatus();
   }
@@ -92,15 +92,10 @@ class Runner {
     if (task.profile < 0 || task.profile == before) return;
     if (task.profile == 0) {
       state.shared = state.graph;
+      state.shared_accuracy = state.current;
     } else {
       state.graph = state.shared;
-    }
-    state.current_top1.reset();
-    if (state.baseline.has_value()) state.current_top1 = state.baseline->top1;
-    for (const StageRow& row : state.rows) {
-      if (row.profile.empty() && row.stage.metric_after.has_value()) {
-        state.current_top1 = row.stage.metric_after;
-      }
+      state.current = state.shared_accuracy;
     }
   }
 
@@ -116,7 +111,8 @@ class Runner {
       case Task::Kind::kFinish: {
         const v1::DeviceProfile& profile =
             context_.job().profiles()[task.profile];
-        CONDENSE_RETURN_IF_ERROR(Finish(profile, context_.state().graph));
+        CONDENSE_RETURN_IF_ERROR(
+            Finish(profile, context_.state().graph, context_.state().current));
         context_.state().finished[profile.id()] = context_.state().graph;
         return absl::OkStatus();
       }
@@ -125,9 +121,11 @@ class Runner {
   }
 
   absl::Status Finish(const v1::DeviceProfile& profile,
-                      const graph::Graph& simulation) {
-    CONDENSE_ASSIGN_OR_RETURN(const v1::Artifact::Verdict verdict,
-                              FinishProfile(&context_, profile, simulation));
+                      const graph::Graph& simulation,
+                      const std::optional<training::Accuracy>& known) {
+    CONDENSE_ASSIGN_OR_RETURN(
+        const v1::Artifact::Verdict verdict,
+        FinishProfile(&context_, profile, simulation, known));
     all_passed_ = all_passed_ && verdict == v1::Artifact::PASSED;
     return absl::OkStatus();
   }
@@ -143,7 +141,7 @@ class Runner {
     if (stage_ends && task.kind != Task::Kind::kFinish) {
       report::Stage& row = context_.Row(task);
       CONDENSE_RETURN_IF_ERROR(context_.MeasureTop1());
-      row.metric_after = state.current_top1;
+      if (state.current) row.metric_after = state.current->top1;
     }
     state.task = next;
     if (context_.planned_steps == 0) {

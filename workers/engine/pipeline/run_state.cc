@@ -56,20 +56,23 @@ StageRow RowOf(const json& row) {
   return out;
 }
 
+json AccuracyToJson(const training::Accuracy& a) {
+  return {a.top1, a.top5, a.loss, a.samples};
+}
+
+training::Accuracy AccuracyOf(const json& a) {
+  return training::Accuracy{a[0], a[1], a[2], a[3]};
+}
+
 json StateToJson(const RunState& state) {
-  json out = {{"task", state.task},
-              {"steps", state.steps},
-              {"frozen", state.frozen},
-              {"curves", state.curves},
-              {"warnings", state.warnings},
-              {"current_top1", Optional(state.current_top1)},
-              {"rows", json::array()}};
+  json out = {{"task", state.task},         {"steps", state.steps},
+              {"frozen", state.frozen},     {"curves", state.curves},
+              {"warnings", state.warnings}, {"rows", json::array()}};
   for (const StageRow& row : state.rows) out["rows"].push_back(RowToJson(row));
-  if (state.baseline.has_value()) {
-    out["baseline"] = {{"top1", state.baseline->top1},
-                       {"top5", state.baseline->top5},
-                       {"loss", state.baseline->loss},
-                       {"samples", state.baseline->samples}};
+  if (state.baseline) out["baseline"] = AccuracyToJson(*state.baseline);
+  if (state.current) out["current"] = AccuracyToJson(*state.current);
+  if (state.shared_accuracy) {
+    out["shared"] = AccuracyToJson(*state.shared_accuracy);
   }
   if (state.training.has_value()) {
     const training::Position& p = state.training->position;
@@ -84,13 +87,10 @@ void StateOf(const json& in, RunState* state) {
   state->frozen = in["frozen"].get<std::map<std::string, std::string>>();
   state->curves = in["curves"].get<decltype(state->curves)>();
   state->warnings = in["warnings"].get<std::vector<std::string>>();
-  state->current_top1 = OptionalOf<double>(in["current_top1"]);
   for (const json& row : in["rows"]) state->rows.push_back(RowOf(row));
-  if (in.contains("baseline")) {
-    const json& b = in["baseline"];
-    state->baseline =
-        training::Accuracy{b["top1"], b["top5"], b["loss"], b["samples"]};
-  }
+  if (in.contains("baseline")) state->baseline = AccuracyOf(in["baseline"]);
+  if (in.contains("current")) state->current = AccuracyOf(in["current"]);
+  if (in.contains("shared")) state->shared_accuracy = AccuracyOf(in["shared"]);
   if (in.contains("position")) {
     const json& p = in["position"];
     state->training.emplace();

@@ -41,14 +41,15 @@ struct RunState {
   graph::Graph graph;
   // After the stages that all profiles share; what each tail starts from.
   graph::Graph shared;
+  std::optional<training::Accuracy> shared_accuracy;
   // Simulations that are ready to export, by profile id.
   std::map<std::string, graph::Graph> finished;
   // Node names that were left alone, and why.
   std::map<std::string, std::string> frozen;
   // Of the original model; absent without evaluation data.
   std::optional<training::Accuracy> baseline;
-  // top1 of `graph`, if it is known.
-  std::optional<double> current_top1;
+  // Of `graph`, if it is known.
+  std::optional<training::Accuracy> current;
   std::vector<StageRow> rows;
   std::map<std::string, std::vector<std::pair<int64_t, double>>> curves;
   std::vector<std::string> warnings;

@@ -84,6 +84,10 @@ std::string MetricCards(const Report& report) {
   for (const auto& [name, after] : report.compressed.metrics) {
     auto before = report.baseline.metrics.find(name);
     if (before == report.baseline.metrics.end() || name == "loss") continue;
+    // The same figure under its general name.
+    if (name == "accuracy" && report.compressed.metrics.count("top1") > 0) {
+      continue;
+    }
     const double points = 100 * (after - before->second);
     absl::StrAppend(&out, "<div class=card><div class=k>", Escape(name),
                     "</div><div class=v>", Percent(after),

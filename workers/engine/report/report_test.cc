@@ -43,7 +43,7 @@ TEST(ReportJsonTest, PrintsZeroWhereItIsAValueAndOmitsWhatWasNotMeasured) {
   EXPECT_FALSE(json["compressed"].contains("latency_ms"));
   EXPECT_FALSE(json.contains("agreement"));
   EXPECT_EQ(json["layers"][0]["channels_after"], 8);
-  EXPECT_FALSE(json["layers"][0].contains("snr_db"));
+  EXPECT_FALSE(json["layers"][0].contains("bits_activation"));
 }
 
 TEST(ReportHtmlTest, ShowsTheVerdictAndNeedsNothingFromOutside) {
