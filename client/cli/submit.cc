@@ -75,7 +75,7 @@ absl::StatusOr<v1::JobSpec> SpecWithoutFiles(const SubmitFlags& flags) {
 }
 
 // Says what is sent, on stderr, once it is known to take a while.
-client::TransferProgress Narrate(const Context& context,
+TransferProgress Narrate(const Context& context,
                                  const std::string& what) {
   if (context.json) return {};
   constexpr int64_t kWorthAWord = 64 << 20;

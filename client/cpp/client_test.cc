@@ -1,7 +1,7 @@
 #include "client/cpp/client.h"
 
-#include "client/cpp/retry.h"
 #include "common/error.h"
+#include "common/retry.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/fake_server.h"

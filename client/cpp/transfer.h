@@ -2,18 +2,15 @@
 #define CONDENSE_CLIENT_CPP_TRANSFER_H_
 
 #include <cstdint>
-#include <functional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/cpp/client.h"
+#include "common/blob_transfer.h"
 #include "condense/v1/job.pb.h"
 
 namespace condense::client {
-
-// Called now and then with bytes done and bytes in all. May be empty.
-using TransferProgress = std::function<void(int64_t done, int64_t total)>;
 
 // Stores one file on the server, unless it is there already; goes on where an
 // earlier try stopped. NOT_FOUND with reason FILE_NOT_FOUND; INVALID_ARGUMENT
@@ -28,16 +25,10 @@ absl::StatusOr<v1::NamedData> UploadData(Client& client,
                                          const std::string& path,
                                          const TransferProgress& progress = {});
 
-// Writes one blob to `path`: first to a file beside it, from where an earlier
-// try stopped, then, when the digest is right, under its name. A file that is
-// there and right is left alone. Makes the folder. DATA_LOSS with reason
-// DIGEST_MISMATCH; PERMISSION_DENIED and RESOURCE_EXHAUSTED of the disk.
+// As in common/blob_transfer.h, from the client's server.
 absl::Status DownloadBlob(Client& client, const std::string& digest,
                           const std::string& path,
                           const TransferProgress& progress = {});
-
-// A small blob's content (at most `limit_bytes`, else RESOURCE_EXHAUSTED),
-// digest verified.
 absl::StatusOr<std::string> ReadBlob(Client& client, const std::string& digest,
                                      int64_t limit_bytes = 64 << 20);
 

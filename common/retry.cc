@@ -1,10 +1,10 @@
-#include "client/cpp/retry.h"
+#include "common/retry.h"
 
 #include <algorithm>
 
 #include "absl/synchronization/mutex.h"
 
-namespace condense::client {
+namespace condense {
 namespace {
 constexpr absl::Duration kFirstPause = absl::Milliseconds(100);
 constexpr absl::Duration kLongestPause = absl::Seconds(2);
@@ -35,4 +35,4 @@ bool IsTransient(const absl::Status& status) {
   return status.code() == absl::StatusCode::kUnavailable;
 }
 
-}  // namespace condense::client
+}  // namespace condense

@@ -1,11 +1,11 @@
-#ifndef CONDENSE_CLIENT_CPP_RETRY_H_
-#define CONDENSE_CLIENT_CPP_RETRY_H_
+#ifndef CONDENSE_COMMON_RETRY_H_
+#define CONDENSE_COMMON_RETRY_H_
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
 
-namespace condense::client {
+namespace condense {
 
 // Waits between tries, each twice as long as the one before (0.1 s to 2 s),
 // until no try has gone well for `limit`. Not thread-safe.
@@ -29,6 +29,6 @@ class RetryTimer {
 // True for what may go well on another try: the server is away for now.
 bool IsTransient(const absl::Status& status);
 
-}  // namespace condense::client
+}  // namespace condense
 
-#endif  // CONDENSE_CLIENT_CPP_RETRY_H_
+#endif  // CONDENSE_COMMON_RETRY_H_
