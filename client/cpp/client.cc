@@ -58,9 +58,13 @@ absl::StatusOr<Response> Call(const Client::Options& options, Stub* stub,
 absl::Status StatusOfCall(const grpc::Status& status,
                           const std::string& server) {
   absl::Status ours = FromGrpc(status);
-  if (ours.code() != absl::StatusCode::kUnavailable) return ours;
   const std::string reason = ErrorReason(ours);
-  if (!reason.empty() && reason != "UNAVAILABLE") return ours;
+  // A stream that a stopping server cuts may also come back as CANCELLED,
+  // without a reason of the server's own; this client cancels none.
+  const bool cut = ours.code() == absl::StatusCode::kCancelled &&
+                   (reason.empty() || reason == "CANCELLED");
+  if (ours.code() != absl::StatusCode::kUnavailable && !cut) return ours;
+  if (!cut && !reason.empty() && reason != "UNAVAILABLE") return ours;
   return Unreachable(server, ours.message());
 }
 

@@ -13,7 +13,8 @@ namespace {
 class JobFileTest : public testing::Test {
  protected:
   void SetUp() override {
-    dir_ = testing::TempDir() + "/condense_job_file_test";
+    dir_ = testing::TempDir() + "/condense_job_file_test_" +
+           testing::UnitTest::GetInstance()->current_test_info()->name();
     std::filesystem::remove_all(dir_);
     std::filesystem::create_directories(dir_);
   }

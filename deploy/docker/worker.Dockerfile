@@ -12,7 +12,7 @@ RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
          libabsl20220623 libarchive13 libgrpc++1.51 libgrpc29 libjpeg62-turbo libonnx1 \
          libopenblas0-pthread libpng16-16 libprometheus-cpp-core1.0 libprometheus-cpp-pull1.0 \
-         libprotobuf32 libspdlog1.10 libssl3 libtorch1.13 libyaml-cpp0.7 zlib1g \
+         libprotobuf32 libre2-9 libspdlog1.10 libssl3 libtorch1.13 libyaml-cpp0.7 zlib1g \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 65532 --user-group --home-dir /var/lib/condense --create-home condense
 COPY --from=build /opt/condense/bin/condense /opt/condense/bin/condense-worker \

@@ -149,13 +149,13 @@ class ServerRestartTest(StackTest):
         name = self.stack.submit(long_recipe())["name"]
         address = self.stack.server.address["grpc"]
         with subprocess.Popen([str(BIN / "condense"), "--server", address, "watch", "--json", name],
-                              stdout=subprocess.PIPE, text=True) as watcher:
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watcher:
             self.stack.wait_training(name)
             self.assertEqual(self.stack.server.stop(), 0)
             time.sleep(0.5)
             self.stack.start_server(address)
-            output, _ = watcher.communicate(timeout=120)
-            self.assertEqual(watcher.returncode, 0)
+            output, errors = watcher.communicate(timeout=120)
+            self.assertEqual(watcher.returncode, 0, errors + self.stack.server.log.read_text())
         events = [json.loads(line) for line in output.splitlines()]
         self.check_sequence([e for e in events if "sequence" in e])
         job = self.stack.job(name)

@@ -45,7 +45,7 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(Options options,
   std::filesystem::remove_all(jobs, error);
   CONDENSE_RETURN_IF_ERROR(MakeWritableFolder(jobs));
   const std::string logs = absl::StrCat(o.work_dir, "/engines");
-  CONDENSE_RETURN_IF_ERROR(MakeWritableFolder(logs));
+  std::filesystem::remove_all(logs, error);
   CONDENSE_ASSIGN_OR_RETURN(
       agent->cache_,
       BlobCache::Open({.folder = absl::StrCat(o.work_dir, "/cache"),
@@ -58,7 +58,9 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(Options options,
     pool.engine.binary = o.engine;
     pool.engine.device = device.id();
     pool.engine.threads = o.threads;
-    pool.folder = logs;
+    pool.folder =
+        absl::StrCat(logs, "/", absl::StrReplaceAll(device.id(), {{":", "-"}}));
+    CONDENSE_RETURN_IF_ERROR(MakeWritableFolder(pool.folder));
     pool.warm = std::min(o.warm_engines, share);
     agent->pools_[device.id()] = std::make_unique<EnginePool>(pool);
   }
@@ -71,14 +73,14 @@ Agent::~Agent() {
     absl::MutexLock lock(&mu_);
     stopping_ = true;
   }
-  server_.InterruptSync();
+  server_.Close();
   if (thread_.joinable()) thread_.join();
   std::vector<std::unique_ptr<LeaseRunner>> runners;
   {
     absl::MutexLock lock(&mu_);
     runners.swap(runners_);
   }
-  for (auto& runner : runners) runner->Abandon();
+  for (auto& runner : runners) runner->EndNow();
   runners.clear();
 }
 
@@ -175,10 +177,11 @@ void Agent::Obey(const v1::SyncResponse& response) {
             return SameLease(assignment.lease(), runner->lease());
           });
       if (it == response.assignments().end()) {
-        if (!runner->ended()) {
+        // One that has told its end may not have noticed the answer yet.
+        if (!runner->completing()) {
           CONDENSE_LOG(kWarning, "lease ", runner->lease().job(), " is lost");
-          runner->Abandon();
         }
+        runner->Abandon();
       } else if (it->wish() == v1::Assignment::CANCEL) {
         runner->Cancel();
       }

@@ -41,7 +41,7 @@ class Agent {
   // cannot be written.
   static absl::StatusOr<std::unique_ptr<Agent>> Start(Options options,
                                                       WorkerMetrics* metrics);
-  // Ends engines that still run, without a word to the server.
+  // Kills engines that still run and gives their leases back.
   ~Agent();
 
   // Takes no new job, lets engines write a checkpoint and gives the leases

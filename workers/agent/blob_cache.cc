@@ -81,9 +81,31 @@ void BlobCache::Evict() {
   }
 }
 
+class BlobCache::FetchGuard {
+ public:
+  FetchGuard(BlobCache* cache, const std::string& digest)
+      : cache_(*cache), digest_(digest) {
+    absl::MutexLock lock(&cache_.mu_);
+    const auto free = [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      return cache_.fetching_.count(digest_) == 0;
+    };
+    cache_.mu_.Await(absl::Condition(&free));
+    cache_.fetching_.insert(digest_);
+  }
+  ~FetchGuard() {
+    absl::MutexLock lock(&cache_.mu_);
+    cache_.fetching_.erase(digest_);
+  }
+
+ private:
+  BlobCache& cache_;
+  const std::string digest_;
+};
+
 absl::Status BlobCache::Place(const std::string& digest,
                               const std::string& path) {
   CONDENSE_RETURN_IF_ERROR(CheckDigest(digest));
+  const FetchGuard guard(this, digest);
   // A second try where another job evicted it in between.
   for (int attempt = 0;; ++attempt) {
     CONDENSE_RETURN_IF_ERROR(

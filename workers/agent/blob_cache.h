@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <set>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -35,6 +37,8 @@ class BlobCache {
   int64_t bytes() const;
 
  private:
+  // Held while a digest is fetched: two slots may want the same blob.
+  class FetchGuard;
   explicit BlobCache(Options options) : options_(std::move(options)) {}
   struct Entry {
     int64_t bytes = 0;
@@ -46,6 +50,7 @@ class BlobCache {
 
   const Options options_;
   mutable absl::Mutex mu_;
+  std::set<std::string> fetching_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, Entry> entries_ ABSL_GUARDED_BY(mu_);
   int64_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t uses_ ABSL_GUARDED_BY(mu_) = 0;

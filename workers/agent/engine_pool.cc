@@ -10,6 +10,8 @@
 namespace condense::agent {
 namespace {
 constexpr size_t kTailBytes = 400;
+// For an engine to load its libraries, on the slowest disk.
+constexpr absl::Duration kReadyTimeout = absl::Minutes(2);
 }  // namespace
 
 EnginePool::EnginePool(Options options) : options_(std::move(options)) {
@@ -33,7 +35,8 @@ absl::StatusOr<std::unique_ptr<EngineProcess>> EnginePool::StartOne() {
         absl::StrCat(options_.folder, "/engine-", ++started_, ".log");
   }
   CONDENSE_ASSIGN_OR_RETURN(auto process, EngineProcess::Start(engine));
-  CONDENSE_ASSIGN_OR_RETURN(const auto event, process->Read());
+  CONDENSE_ASSIGN_OR_RETURN(const auto event,
+                            process->ReadWithin(kReadyTimeout));
   if (!event.has_value() || !event->has_ready()) {
     process->Kill(SIGKILL);
     const std::string how = process->Wait();

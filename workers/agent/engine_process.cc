@@ -1,6 +1,7 @@
 #include "workers/agent/engine_process.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -149,6 +150,15 @@ absl::StatusOr<std::optional<v1::EngineEvent>> EngineProcess::Read() {
   CONDENSE_ASSIGN_OR_RETURN(const bool got, reader_.Read(&event));
   if (!got) return std::nullopt;
   return event;
+}
+
+absl::StatusOr<std::optional<v1::EngineEvent>> EngineProcess::ReadWithin(
+    absl::Duration timeout) {
+  pollfd wait = {event_fd_, POLLIN, 0};
+  const int ready =
+      poll(&wait, 1, static_cast<int>(absl::ToInt64Milliseconds(timeout)));
+  if (ready == 0) Kill(SIGKILL);
+  return Read();
 }
 
 absl::Status EngineProcess::Send(const v1::EngineCommand& command) {

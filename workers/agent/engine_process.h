@@ -43,6 +43,9 @@ class EngineProcess {
 
   // The next message; nullopt when the engine has closed its pipe.
   absl::StatusOr<std::optional<v1::EngineEvent>> Read();
+  // As Read, but kills an engine that says nothing for `timeout`.
+  absl::StatusOr<std::optional<v1::EngineEvent>> ReadWithin(
+      absl::Duration timeout);
   // Errors are those of a pipe whose reader is gone.
   absl::Status Send(const v1::EngineCommand& command);
   // To the process group. Does nothing once the process is reaped.

@@ -108,6 +108,9 @@ void LeaseRunner::Cancel() {
 void LeaseRunner::Drain() {
   if (Raise(Wish::kDrain)) PassOn(Wish::kDrain);
 }
+void LeaseRunner::EndNow() {
+  if (Raise(Wish::kEndNow)) PassOn(Wish::kEndNow);
+}
 void LeaseRunner::Abandon() {
   relay_.Stop();
   if (Raise(Wish::kAbandon)) PassOn(Wish::kAbandon);
@@ -122,13 +125,17 @@ void LeaseRunner::PassOn(Wish wish) {
     engine_->Send(command).IgnoreError();
     return;
   }
-  if (wish == Wish::kAbandon) {
+  if (wish >= Wish::kEndNow) {
     engine_->Kill(SIGKILL);
     return;
   }
   command.mutable_cancel();
   engine_->Send(command).IgnoreError();
   engine_->Kill(SIGTERM);
+  Reap();
+}
+
+void LeaseRunner::Reap() {
   if (reaper_.joinable()) return;
   reaper_ = std::thread([this] {
     absl::MutexLock lock(&mu_);
@@ -161,7 +168,8 @@ void LeaseRunner::Work() {
     status = result.status();
     if (result.ok()) done = *std::move(result);
   }
-  checkpoints_.Flush();
+  completing_ = true;
+  if (wish() < Wish::kEndNow) checkpoints_.Flush();
   if (wish() != Wish::kAbandon) Complete(Completion(status, done));
   relay_.Stop();
   std::error_code error;
@@ -250,6 +258,10 @@ absl::StatusOr<std::optional<v1::Done>> LeaseRunner::RunEngine() {
     const auto event = engine->Read();
     if (!event.ok() || !event->has_value()) break;
     Relay(**event, &done);
+    if (!done.has_value()) continue;
+    // All is said: one that does not exit now is stuck.
+    absl::MutexLock lock(&mu_);
+    Reap();
   }
   how_it_ended_ = engine->Wait();
   {
@@ -378,7 +390,9 @@ v1::CompleteLeaseRequest LeaseRunner::Completion(
 
 void LeaseRunner::Complete(v1::CompleteLeaseRequest request) {
   absl::Duration pause = kFirstPause;
-  for (int tries = 0; wish() != Wish::kAbandon;) {
+  // Without grace left there is one try.
+  const bool once = wish() == Wish::kEndNow;
+  for (int tries = 0; wish() < (once ? Wish::kAbandon : Wish::kEndNow);) {
     if (request.outcome() == v1::Attempt::SUCCEEDED) {
       // Uploads again what the first try could not.
       for (size_t i = 0;
@@ -387,9 +401,9 @@ void LeaseRunner::Complete(v1::CompleteLeaseRequest request) {
       }
       request.mutable_artifacts()->Assign(artifacts_.begin(), artifacts_.end());
     }
-    relay_.Flush(kFlushTimeout);
+    relay_.Flush(once ? absl::Seconds(1) : kFlushTimeout);
     const absl::Status status = options_.server->CompleteLease(request);
-    if (status.ok() || LeaseIsLost(status)) return;
+    if (status.ok() || LeaseIsLost(status) || once) return;
     CONDENSE_LOG(kWarning, "completing ", lease().job(), ": ",
                  status.message());
     if (ErrorReason(status) == "ARTIFACT_INCOMPLETE") {

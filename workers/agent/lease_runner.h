@@ -55,10 +55,15 @@ class LeaseRunner {
   void Drain();
   // The server gave the lease to another one: ends without a word.
   void Abandon();
+  // The grace is over: kills the engine and gives the lease back from the
+  // newest checkpoint, in one call.
+  void EndNow();
   bool ended() const { return ended_; }
+  // The engine is done; only the server has to be told.
+  bool completing() const { return completing_; }
 
  private:
-  enum class Wish { kRun, kDrain, kCancel, kAbandon };
+  enum class Wish { kRun, kDrain, kCancel, kEndNow, kAbandon };
 
   void Work();
   // Raises the wish; false if it was as high before.
@@ -70,6 +75,8 @@ class LeaseRunner {
   absl::StatusOr<std::optional<v1::Done>> RunEngine();
   // Tells a running engine what the wish is.
   void PassOn(Wish wish);
+  // Kills the engine if it is still there after a while.
+  void Reap() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Relay(const v1::EngineEvent& event, std::optional<v1::Done>* done);
   absl::Status UploadArtifact(const v1::ArtifactWritten& written);
   void Say(v1::Job::Phase phase);
@@ -82,6 +89,12 @@ class LeaseRunner {
   const v1::Assignment assignment_;
   const Options options_;
   std::atomic<bool> ended_{false};
+  std::atomic<bool> completing_{false};
+  // Before the relay, whose thread uses it until it is joined.
+  mutable absl::Mutex mu_;
+  Wish wish_ ABSL_GUARDED_BY(mu_) = Wish::kRun;
+  // While it runs. Owned by the thread of Work.
+  EngineProcess* engine_ ABSL_GUARDED_BY(mu_) = nullptr;
   EventRelay relay_;
   CheckpointUploader checkpoints_;
   v1::EngineStats stats_;
@@ -92,10 +105,6 @@ class LeaseRunner {
   // Set when the engine died without a word.
   std::string how_it_ended_;
 
-  mutable absl::Mutex mu_;
-  Wish wish_ ABSL_GUARDED_BY(mu_) = Wish::kRun;
-  // While it runs. Owned by the thread of Work.
-  EngineProcess* engine_ ABSL_GUARDED_BY(mu_) = nullptr;
   std::thread thread_;
   // Kills what does not end by itself.
   std::thread reaper_;

@@ -19,10 +19,10 @@ std::shared_ptr<grpc::Channel> NewChannel(const std::string& server) {
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
-  // A held call over a dead connection must not be waited for.
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20000);
+  // A held call over a dead connection must not be waited for; servers bear
+  // one ping in five minutes by default.
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 310000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
-  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(),
                                    arguments);
@@ -45,6 +45,7 @@ absl::StatusOr<v1::SyncResponse> ServerLink::Sync(
   SetDeadline(&context, kSyncTimeout);
   {
     absl::MutexLock lock(&mu_);
+    if (closed_) return absl::CancelledError("the agent stops");
     sync_ = &context;
   }
   v1::SyncResponse response;
@@ -59,6 +60,12 @@ absl::StatusOr<v1::SyncResponse> ServerLink::Sync(
 
 void ServerLink::InterruptSync() {
   absl::MutexLock lock(&mu_);
+  if (sync_ != nullptr) sync_->TryCancel();
+}
+
+void ServerLink::Close() {
+  absl::MutexLock lock(&mu_);
+  closed_ = true;
   if (sync_ != nullptr) sync_->TryCancel();
 }
 

@@ -25,6 +25,8 @@ class ServerLink {
   // Held by the server; ends with CANCELLED after InterruptSync.
   absl::StatusOr<v1::SyncResponse> Sync(const v1::SyncRequest& request);
   void InterruptSync();
+  // As InterruptSync, for every later Sync too.
+  void Close();
   // The index that the server wants next.
   absl::StatusOr<int64_t> ReportEvents(const v1::Lease& lease, int64_t first,
                                        const std::vector<v1::JobEvent>& events);
@@ -39,6 +41,7 @@ class ServerLink {
   const std::unique_ptr<v1::BlobService::Stub> blobs_;
   absl::Mutex mu_;
   grpc::ClientContext* sync_ ABSL_GUARDED_BY(mu_) = nullptr;
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace condense::agent
