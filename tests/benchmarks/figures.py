@@ -1,0 +1,208 @@
+#!/usr/bin/env python3
+"""Measures the figures of docs/features.md that whole programs give, one JSON
+object per line. Fails where a target that does not depend on the machine is missed.
+
+usage: figures.py example|latency|models|cifar
+  example  worst of three seeds of examples/digits
+  latency  queued to engine at work on an idle worker; submit; idle server memory
+  models   int8 after training for four real models (needs CONDENSE_SHARED)
+  cifar    ResNet-20 on all CIFAR-10 test images, 256 for calibration (needs CONDENSE_SHARED)
+(CONDENSE_SOURCE_DIR, CONDENSE_BINARY_DIR)
+"""
+import datetime
+import json
+import os
+import pathlib
+import re
+import statistics
+import struct
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zlib
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
+from stack import BIN, DIGITS, PROFILE, SMALL_PROFILE, SOURCE, Stack, wait_for  # noqa: E402
+
+SKIPPED = 77
+
+
+def shared():
+    path = pathlib.Path(os.environ.get("CONDENSE_SHARED", SOURCE.parent / "shared"))
+    if not (path / "MANIFEST.tsv").exists():
+        print("skipped: the folder of real data and models (CONDENSE_SHARED) is not here")
+        sys.exit(SKIPPED)
+    return path
+
+
+def run_engine(model, recipe, data, profiles, **more):
+    """Runs one job without a server; the reports by profile."""
+    with tempfile.TemporaryDirectory(prefix="condense-figures-") as folder:
+        pathlib.Path(folder, "recipe.yaml").write_text(recipe)
+        job = {"model": str(model), "recipe": "recipe.yaml", "data": {k: str(v) for k, v in data.items()},
+               "profiles": list(profiles), "name": "figures", **more}
+        pathlib.Path(folder, "job.json").write_text(json.dumps(job))
+        done = subprocess.run([str(BIN / "condense-engine"), "run", folder], capture_output=True, text=True)
+        if done.returncode not in (0, 3):
+            sys.exit(f"exit code {done.returncode}: {done.stderr}")
+        return {p: json.loads(pathlib.Path(folder, "artifacts", p, "report.json").read_text()) for p in profiles}
+
+
+def say(name, **figures):
+    print(json.dumps({"benchmark": name, **{k: round(v, 4) if isinstance(v, float) else v
+                                            for k, v in figures.items()}}), flush=True)
+
+
+def require(held, what):
+    if not held:
+        sys.exit(f"missed: {what}")
+
+
+def example():
+    recipe = (DIGITS / "prune_distil_qat.yaml").read_text()
+    data = {"train": DIGITS / "data" / "train", "test": DIGITS / "data" / "test"}
+    rows = []
+    for seed in (1, 2, 3):
+        reports = run_engine(DIGITS / "model.onnx", recipe.replace("seed: 17", f"seed: {seed}"), data,
+                             (PROFILE, SMALL_PROFILE))
+        for profile, report in reports.items():
+            before, after = report["baseline"], report["compressed"]
+            rows.append({"macs": after["macs"] / before["macs"],
+                         "parameters": after["parameters"] / before["parameters"],
+                         "size": after["size_bytes"] / before["size_bytes"],
+                         "drop": before["metrics"]["top1"] - after["metrics"]["top1"],
+                         "disagreement": 1 - report["agreement"]["top1"],
+                         "max_lsb": report["agreement"]["max_lsb"]})
+            say("example", seed=seed, profile=profile, **rows[-1])
+    worst = {key: max(row[key] for row in rows) for key in rows[0]}
+    say("example_worst_of_3_seeds", **worst)
+    require(worst["macs"] <= 0.5 and worst["parameters"] <= 0.55 and worst["size"] <= 0.2, "size or cost")
+    require(worst["drop"] <= 0.01 + 1e-9, "accuracy")
+    require(worst["disagreement"] <= 0.005 and worst["max_lsb"] <= 1, "agreement")
+
+
+def seconds(text):
+    """A time of the API; nanoseconds are more than strptime reads."""
+    whole, _, fraction = text.rstrip("Z").partition(".")
+    stamp = datetime.datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=datetime.timezone.utc)
+    return stamp.timestamp() + float("0." + (fraction or "0"))
+
+
+def latency():
+    stack = Stack()
+    try:
+        status = pathlib.Path(f"/proc/{stack.server.pid}/status").read_text()
+        rss = int(status.split("VmRSS:")[1].split()[0]) / 1024
+        worker = stack.add_worker("w1")
+        waits = []
+        for _ in range(7):
+            wait_for("a warm engine", lambda: b"condense_worker_warm_engines 1" in scrape(worker))
+            name = stack.submit((DIGITS / "ptq.yaml").read_text())["name"]
+            job = stack.wait_state(name, "SUCCEEDED", "FAILED")
+            start = next(e for e in stack.events(name) if e["type"] == "phase" and e["phase"] == "PREFLIGHT")
+            waits.append(1000 * (seconds(start["time"]) - seconds(job["create_time"])))
+        say("queued_to_engine_at_work", median_ms=statistics.median(waits), max_ms=max(waits), jobs=len(waits))
+        say("idle_server", resident_mib=rss)
+        print(subprocess.run([str(BIN.parent / "tests" / "submit_benchmark"), stack.server.address["grpc"], "300"],
+                             capture_output=True, text=True).stdout.strip())
+    finally:
+        stack.close()
+
+
+def scrape(worker):
+    import urllib.request
+    with urllib.request.urlopen(f"http://{worker.address['metrics']}/metrics", timeout=5) as reply:
+        return reply.read()
+
+
+IMAGENET = "scale: 0.00392156862745098, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]"
+
+
+def models():
+    models_dir, data_dir = shared() / "models", shared() / "data"
+    cifar = {"train": data_dir / "cifar10-jpg" / "cifar10_test_jpg.tar.xz"}
+    cifar["test"] = cifar["train"]
+    mnist = {"train": data_dir / "mnist", "test": data_dir / "mnist"}
+    cases = {
+        "mnist_convnet_maxpool_op9": (mnist, "scale: 0.00392156862745098, color: gray"),
+        "cifar10_resnet2b_op9": (cifar, IMAGENET),
+        "derived_resnet20_cifar10_op13": (cifar, IMAGENET),
+        "mobilefacenet_op18": (None, None),
+    }
+    for name, (data, preprocess) in cases.items():
+        if data is None:
+            with faces(data_dir) as folder:
+                report = ptq(models_dir / f"{name}.onnx", {"train": folder, "test": folder},
+                             "resize: [112, 112], scale: 0.0078125, mean: [0.99609375], color: rgb")
+        elif name.startswith("mnist"):
+            with mnist_test(data_dir) as folder:
+                report = ptq(models_dir / f"{name}.onnx", {"train": folder, "test": folder}, preprocess)
+        else:
+            report = ptq(models_dir / f"{name}.onnx", data, preprocess)
+        agreement = report["agreement"]
+        say("ptq_int8", model=name, top1=agreement["top1"], cosine=agreement["cosine"],
+            max_lsb=agreement["max_lsb"], size=report["compressed"]["size_bytes"] / report["baseline"]["size_bytes"],
+            float_top1=report["baseline"].get("metrics", {}).get("top1"),
+            int8_top1=report["compressed"].get("metrics", {}).get("top1"))
+        require(agreement["top1"] >= 0.98 or agreement["cosine"] >= 0.99, f"agreement of {name}")
+
+
+def ptq(model, data, preprocess):
+    recipe = (f"data: {{calibration: {{source: train, samples: 256}}, eval: {{source: test, samples: 512}}, "
+              f"preprocess: {{{preprocess}}}}}\nstages: [quantize: {{mode: ptq}}]\n")
+    return run_engine(model, recipe, data, [PROFILE])[PROFILE]
+
+
+def mnist_test(data_dir):
+    """The test files alone: an IDX folder has one pair."""
+    folder = tempfile.TemporaryDirectory(prefix="condense-mnist-")
+    for file in (data_dir / "mnist").glob("t10k*"):
+        os.symlink(file, pathlib.Path(folder.name, file.name))
+    return folder
+
+
+def faces(data_dir):
+    """The ORL faces as class folders of PNG files; the labels do not matter here."""
+    folder = tempfile.TemporaryDirectory(prefix="condense-faces-")
+    with tarfile.open(data_dir / "orl_faces" / "orl_faces_s1-s20.tar.xz") as archive:
+        for member in archive:
+            if not member.name.endswith(".pgm"):
+                continue
+            data = archive.extractfile(member).read()
+            header = re.match(rb"P5\s(?:#.*\n)?(\d+)\s(\d+)\s255\s", data)
+            width, height = map(int, header.groups())
+            pixels = data[header.end():]
+            out = pathlib.Path(folder.name, member.name).with_suffix(".png")
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_bytes(gray_png(width, height, pixels))
+    return folder
+
+
+def gray_png(width, height, pixels):
+    def chunk(kind, data):
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+    rows = b"".join(b"\0" + pixels[y * width:(y + 1) * width] for y in range(height))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)) +
+            chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def cifar():
+    data_dir = shared() / "data" / "cifar10-jpg"
+    recipe = (f"data: {{calibration: {{source: train, samples: 256}}, preprocess: {{{IMAGENET}}}}}\n"
+              "stages: [quantize: {mode: ptq}]\n")
+    reports = run_engine(shared() / "models" / "derived_resnet20_cifar10_op13.onnx", recipe,
+                         {"train": data_dir / "cifar10_train_jpg.tar.xz", "test": data_dir / "cifar10_test_jpg.tar.xz"},
+                         [PROFILE, SMALL_PROFILE])
+    for profile, report in reports.items():
+        before, after = report["baseline"]["metrics"]["top1"], report["compressed"]["metrics"]["top1"]
+        say("resnet20_cifar10_ptq", profile=profile, float_top1=before, int8_top1=after, drop=before - after,
+            agreement=report["agreement"]["top1"], max_lsb=report["agreement"]["max_lsb"])
+        require(before - after <= 0.005, f"accuracy on {profile}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1] not in ("example", "latency", "models", "cifar"):
+        sys.exit(__doc__)
+    globals()[sys.argv[1]]()
