@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""Compares ONNX Runtime with our own runs of the same files.
+
+  artifacts  the digits example, both profiles: the exported file in ONNX Runtime
+             against the in-training simulation on all 360 evaluation images
+  models     the float models of CONDENSE_SHARED: outputs agree
+
+Exits 77 (skipped) without .dev-tools/onnxruntime (scripts/dev-tools) or node.
+(CONDENSE_SOURCE_DIR, CONDENSE_BINARY_DIR)
+"""
+import array
+import gzip
+import json
+import os
+import pathlib
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+
+SOURCE = pathlib.Path(os.environ["CONDENSE_SOURCE_DIR"])
+ENGINE = pathlib.Path(os.environ["CONDENSE_BINARY_DIR"]) / "bin" / "condense-engine"
+DIGITS = SOURCE / "examples" / "digits"
+SKIPPED = 77
+
+
+def skip(why):
+    print(f"skipped: {why}")
+    sys.exit(SKIPPED)
+
+
+def write_npy(path, shape, values):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({', '.join(map(str, shape))}, ), }}"
+    header += " " * (63 - (10 + len(header)) % 64) + "\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() +
+                     array.array("f", values).tobytes())
+
+
+def read_npy(path):
+    data = path.read_bytes()
+    values = array.array("f")
+    values.frombytes(data[10 + struct.unpack("<H", data[8:10])[0]:])
+    return values
+
+
+def infer(model, inputs, out):
+    subprocess.run([str(ENGINE), "infer", str(model), "--input-dir", str(inputs), "--output-dir", str(out)], check=True)
+    return read_npy(out / "output_0.npy")
+
+
+def ort(model, inputs, out):
+    subprocess.run(["node", str(SOURCE / "tests" / "dev" / "ort_infer.js"), str(model), str(inputs), str(out)],
+                   check=True)
+    return read_npy(out / "output_0.npy")
+
+
+def classes(values, count):
+    width = len(values) // count
+    return [max(range(width), key=lambda k, row=row: values[row * width + k]) for row in range(count)]
+
+
+def artifacts(work):
+    pixels = gzip.decompress((DIGITS / "data/test/digits-images-idx3-ubyte.gz").read_bytes())[16:]
+    labels = gzip.decompress((DIGITS / "data/test/digits-labels-idx1-ubyte.gz").read_bytes())[8:]
+    count = len(labels)
+    # As the recipe's preprocess has it.
+    write_npy(work / "in" / "input_0.npy", (count, 1, 8, 8),
+              [(p * 0.00416666666666667 - 0.305) / 0.376 for p in pixels])
+    profiles = ["onnxruntime-cpu-x86-vnni", "onnxruntime-cpu-x86-avx2"]
+    (work / "job.json").write_text(json.dumps({
+        "model": str(DIGITS / "model.onnx"), "recipe": str(DIGITS / "prune_distil_qat.yaml"), "profiles": profiles,
+        "data": {"train": str(DIGITS / "data/train"), "test": str(DIGITS / "data/test")}}))
+    subprocess.run([str(ENGINE), "run", str(work)], check=True, stdout=subprocess.DEVNULL)
+    for profile in profiles:
+        folder = work / "artifacts" / profile
+        report = json.loads((folder / "report.json").read_text())
+        theirs = ort(folder / "model.onnx", work / "in", work / profile / "ort")
+        # QuantizeLinear and DequantizeLinear in float arithmetic: the simulation.
+        ours = infer(folder / "model.onnx", work / "in", work / profile / "engine")
+        logits = next(t for t in json.loads((folder / "tensors.json").read_text())["tensors"]
+                      if t["name"].startswith("logits"))
+        same = sum(a == b for a, b in zip(classes(theirs, count), classes(ours, count))) / count
+        top1 = sum(a == b for a, b in zip(classes(theirs, count), labels)) / count
+        lsb = max(abs(a - b) for a, b in zip(theirs, ours)) / logits["scale"][0]
+        print(json.dumps({"profile": profile, "agreement_top1": same, "ort_top1": top1,
+                          "report_top1": report["compressed"]["metrics"]["top1"], "logits_lsb": round(lsb, 3),
+                          "samples": count}))
+        assert same >= 0.995, "the file does not do what the simulation did"
+        assert abs(top1 - report["compressed"]["metrics"]["top1"]) <= 0.005, "the report's accuracy is another"
+
+
+def models(work):
+    shared = pathlib.Path(os.environ.get("CONDENSE_SHARED", SOURCE.parent / "shared"))
+    if not (shared / "MANIFEST.tsv").exists():
+        skip("the folder of real models (CONDENSE_SHARED) is not here")
+    shapes = {"mnist_convnet_maxpool_op9": (1, 1, 28, 28), "cifar10_resnet2b_op9": (1, 3, 32, 32),
+              "derived_resnet20_cifar10_op13": (1, 3, 32, 32), "mobilefacenet_op18": (1, 3, 112, 112)}
+    for name, shape in shapes.items():
+        values = random.Random(17)
+        size = 1
+        for dim in shape:
+            size *= dim
+        write_npy(work / name / "in" / "input_0.npy", shape, [values.gauss(0, 1) for _ in range(size)])
+        model = shared / "models" / f"{name}.onnx"
+        ours = infer(model, work / name / "in", work / name / "engine")
+        theirs = ort(model, work / name / "in", work / name / "ort")
+        scale = max(abs(v) for v in theirs)
+        difference = max(abs(a - b) for a, b in zip(ours, theirs)) / scale
+        print(json.dumps({"model": name, "relative_difference": difference}))
+        assert len(ours) == len(theirs) and difference <= 1e-3, name
+
+
+if __name__ == "__main__":
+    if not (SOURCE / ".dev-tools" / "onnxruntime" / "node_modules").exists() or not shutil.which("node"):
+        skip("ONNX Runtime is not here; scripts/dev-tools installs it")
+    with tempfile.TemporaryDirectory(prefix="condense-ort-") as folder:
+        {"artifacts": artifacts, "models": models}[sys.argv[1]](pathlib.Path(folder))
