@@ -1,0 +1,255 @@
+#include "workers/engine/pipeline/run_job.h"
+
+#include <filesystem>
+#include <fstream>
+#include <vector>
+
+#include "common/digest.h"
+#include "common/files.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "workers/engine/runtime/executor.h"
+
+namespace condense::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kProfile[] = "onnxruntime-cpu-x86-vnni";
+constexpr char kPreprocess[] =
+    "preprocess: {scale: 0.00416666666666667, mean: [0.305], std: [0.376], "
+    "color: gray}";
+
+// Keeps every event; may do something at each.
+class RecordingSink : public EventSink {
+ public:
+  void Send(const v1::EngineEvent& event) override {
+    events.push_back(event);
+    if (at_event) at_event(event);
+  }
+  std::vector<v1::EngineEvent> events;
+  std::function<void(const v1::EngineEvent&)> at_event;
+};
+
+class RunJobTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    runtime::SetThreads(1);
+    dir_ = testing::TempDir() + "/condense_run_job_" +
+           testing::UnitTest::GetInstance()->current_test_info()->name();
+    fs::remove_all(dir_);
+    digits_ =
+        std::string(std::getenv("CONDENSE_SOURCE_DIR")) + "/examples/digits";
+  }
+  void TearDown() override { fs::remove_all(dir_); }
+
+  // A job of digits in a folder of its own.
+  std::string WriteJob(const std::string& name, const std::string& recipe,
+                       bool with_data = true, double interval = 1000) {
+    const std::string folder = dir_ + "/" + name;
+    fs::create_directories(folder);
+    std::ofstream(folder + "/recipe.yaml") << recipe;
+    nlohmann::json job = {{"model", digits_ + "/model.onnx"},
+                          {"recipe", "recipe.yaml"},
+                          {"profiles", {kProfile}},
+                          {"threads", 1},
+                          {"checkpoint_interval_seconds", interval}};
+    if (with_data) {
+      job["data"] = {{"train", digits_ + "/data/train"},
+                     {"test", digits_ + "/data/test"}};
+    }
+    std::ofstream(folder + "/job.json") << job.dump();
+    return folder;
+  }
+
+  JobResult Run(const std::string& folder) {
+    return RunJob(folder, &control_, &sink_);
+  }
+
+  static nlohmann::json Report(const std::string& folder) {
+    return nlohmann::json::parse(
+        *ReadFile(folder + "/artifacts/" + kProfile + "/report.json"));
+  }
+  static std::string ModelDigest(const std::string& folder) {
+    return *DigestOfFile(folder + "/artifacts/" + kProfile + "/model.onnx");
+  }
+
+  std::string dir_;
+  std::string digits_;
+  Control control_;
+  RecordingSink sink_;
+};
+
+// Short, with every kind of task.
+std::string SmallRecipe() {
+  return std::string(
+             "data: {train: {source: train, samples: 256}, eval: "
+             "{source: test, samples: 64}, ") +
+         kPreprocess + "}\n" +
+         "stages:\n"
+         "  - prune: {target: {macs: 0.6}, schedule: {iterative: {steps: 2, "
+         "epochs_between: 1}}}\n"
+         "  - finetune: {epochs: 2, kd: [soft_response: {temperature: 4}]}\n"
+         "  - quantize: {mode: qat, epochs: 2}\n";
+}
+
+TEST_F(RunJobTest, AfterTrainingQuantizationShrinksTheFileAndKeepsAccuracy) {
+  const std::string folder = WriteJob(
+      "job", std::string("data: {") + kPreprocess +
+                 "}\nstages: [quantize: {mode: ptq}]\n"
+                 "gates: {max_accuracy_drop: 0.01, max_size_bytes: 150000}\n");
+  const JobResult result = Run(folder);
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  EXPECT_EQ(result.ExitCode(), 0);
+  const auto report = Report(folder);
+  EXPECT_EQ(report["verdict"], "PASSED");
+  EXPECT_EQ(report["gates"].size(), 2u);
+  EXPECT_LT(report["compressed"]["size_bytes"].get<double>(),
+            0.3 * report["baseline"]["size_bytes"].get<double>());
+  EXPECT_GE(report["agreement"]["top1"].get<double>(), 0.995);
+  EXPECT_LE(report["agreement"]["max_lsb"].get<double>(), 1);
+  for (const char* file : {"report.html", "recipe.resolved.yaml",
+                           "tensors.json", "provenance.json"}) {
+    EXPECT_TRUE(fs::exists(folder + "/artifacts/" + kProfile + "/" + file));
+  }
+  EXPECT_FALSE(fs::exists(folder + "/checkpoints"));
+  EXPECT_EQ(sink_.events.back().done().outcome(), v1::Done::SUCCEEDED);
+}
+
+TEST_F(RunJobTest, AGateThatFailsIsAnotherVerdictNotAFailure) {
+  const std::string folder =
+      WriteJob("job", std::string("data: {") + kPreprocess +
+                          "}\nstages: [quantize: {mode: ptq}]\n"
+                          "gates: {max_latency_ms: 0.000001}\n");
+  const JobResult result = Run(folder);
+  EXPECT_EQ(result.ExitCode(), 3);
+  EXPECT_EQ(Report(folder)["verdict"], "TOO_SLOW");
+  EXPECT_EQ(Report(folder)["gates"][0]["estimated"], true);
+}
+
+TEST_F(RunJobTest, InterruptedEqualsUninterruptedToTheLastByte) {
+  const std::string whole = WriteJob("whole", SmallRecipe());
+  ASSERT_TRUE(Run(whole).status.ok());
+  const std::string parts = WriteJob("parts", SmallRecipe(), true, 0);
+  int stops = 0;
+  for (;; ++stops) {
+    ASSERT_LT(stops, 20);
+    Control control;
+    RecordingSink sink;
+    int steps = 0;
+    sink.at_event = [&](const v1::EngineEvent& event) {
+      // Every third step the job is stopped, in the middle of whatever it does.
+      if (event.has_event() && event.event().type() == "metric" &&
+          event.event().metric().name() == "loss" && ++steps == 3) {
+        control.Ask(Control::Request::kCheckpointAndStop);
+      }
+    };
+    const JobResult result = RunJob(parts, &control, &sink);
+    ASSERT_TRUE(result.status.ok()) << result.status;
+    if (result.outcome == v1::Done::SUCCEEDED) break;
+    ASSERT_EQ(result.outcome, v1::Done::STOPPED);
+    EXPECT_EQ(result.ExitCode(), 5);
+  }
+  EXPECT_GE(stops, 4);
+  EXPECT_EQ(ModelDigest(parts), ModelDigest(whole));
+  // The rows of the report are whole too.
+  const auto a = Report(whole)["stages"], b = Report(parts)["stages"];
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_EQ(a[i]["name"], b[i]["name"]);
+    EXPECT_EQ(a[i]["steps"], b[i]["steps"]);
+    EXPECT_EQ(a[i]["metric_after"], b[i]["metric_after"]);
+  }
+}
+
+TEST_F(RunJobTest, ACheckpointOfAnotherRecipeIsNotUsed) {
+  const std::string folder = WriteJob("job", SmallRecipe(), true, 0);
+  sink_.at_event = [this](const v1::EngineEvent& event) {
+    if (event.has_checkpoint()) {
+      control_.Ask(Control::Request::kCheckpointAndStop);
+    }
+  };
+  ASSERT_EQ(Run(folder).outcome, v1::Done::STOPPED);
+  std::ofstream(folder + "/recipe.yaml") << SmallRecipe() << "seed: 18\n";
+  Control control;
+  RecordingSink sink;
+  ASSERT_TRUE(RunJob(folder, &control, &sink).status.ok());
+  bool warned = false;
+  for (const v1::EngineEvent& event : sink.events) {
+    warned =
+        warned || event.event().warning().reason() == "CHECKPOINT_MISMATCH";
+  }
+  EXPECT_TRUE(warned);
+}
+
+TEST_F(RunJobTest, CancelEndsWithoutACheckpointOrAnArtifact) {
+  const std::string folder = WriteJob("job", SmallRecipe());
+  sink_.at_event = [this](const v1::EngineEvent& event) {
+    if (event.event().phase() == v1::Job::DISTILLING) {
+      control_.Ask(Control::Request::kCancel);
+    }
+  };
+  const JobResult result = Run(folder);
+  EXPECT_EQ(result.outcome, v1::Done::CANCELLED);
+  EXPECT_FALSE(fs::exists(folder + "/artifacts"));
+}
+
+TEST_F(RunJobTest, AJobWithoutDataIsVerifiedOnRandomInputsAndSaysSo) {
+  const std::string folder =
+      WriteJob("job", "stages: [prune: {target: {parameters: 0.5}}]\n", false);
+  const JobResult result = Run(folder);
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  const auto report = Report(folder);
+  EXPECT_LE(report["compressed"]["parameters"].get<double>(),
+            0.5 * report["baseline"]["parameters"].get<double>());
+  EXPECT_GT(report["agreement"]["cosine"].get<double>(), 0.9999);
+  EXPECT_FALSE(report["agreement"].contains("max_lsb"));
+  EXPECT_THAT(report["warnings"].dump(), testing::HasSubstr("random inputs"));
+  EXPECT_TRUE(report["compressed"]["metrics"].empty());
+}
+
+TEST_F(RunJobTest, OneTrainingServesTwoProfiles) {
+  const std::string folder = WriteJob("job", SmallRecipe());
+  auto job = nlohmann::json::parse(*ReadFile(folder + "/job.json"));
+  job["profiles"] = {kProfile, "onnxruntime-cpu-x86-avx2"};
+  std::ofstream(folder + "/job.json") << job.dump();
+  ASSERT_TRUE(Run(folder).status.ok());
+  int distillations = 0, calibrations = 0;
+  for (const v1::EngineEvent& event : sink_.events) {
+    if (event.event().type() != "phase") continue;
+    distillations += event.event().phase() == v1::Job::DISTILLING;
+    calibrations += event.event().phase() == v1::Job::CALIBRATING;
+  }
+  // Between the pruning steps, and the finetune stage.
+  EXPECT_EQ(distillations, 2);
+  EXPECT_EQ(calibrations, 2);
+  const std::string other =
+      folder + "/artifacts/onnxruntime-cpu-x86-avx2/report.json";
+  const auto report = nlohmann::json::parse(*ReadFile(other));
+  EXPECT_EQ(report["layers"][0]["bits_weight"], 7);
+  EXPECT_EQ(Report(folder)["layers"][0]["bits_weight"], 8);
+}
+
+TEST_F(RunJobTest, OverridesLeaveALayerInFloatAndTheReportSaysWhy) {
+  const std::string folder = WriteJob(
+      "job", std::string("data: {") + kPreprocess +
+                 "}\nstages:\n  - quantize: {mode: ptq, overrides: [{match: "
+                 "classifier, skip: true}]}\n");
+  ASSERT_TRUE(Run(folder).status.ok());
+  for (const auto& layer : Report(folder)["layers"]) {
+    const bool skipped = layer["name"] == "classifier";
+    EXPECT_EQ(layer.contains("bits_weight"), !skipped) << layer;
+    EXPECT_EQ(layer.contains("frozen_reason"), skipped) << layer;
+  }
+}
+
+TEST_F(RunJobTest, WhatIsWrongInTheTextEndsWithTwo) {
+  const JobResult result = Run(WriteJob("job", "stages: [quantise: {}]\n"));
+  EXPECT_EQ(result.ExitCode(), 2);
+  EXPECT_EQ(sink_.events.back().done().error().reason(), "UNKNOWN_KEY");
+  EXPECT_EQ(sink_.events.back().done().error().line(), 1);
+}
+
+}  // namespace
+}  // namespace condense::pipeline
