@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -58,6 +59,9 @@ std::string Seconds(absl::Duration duration) {
 
 // "loss 0.231", "top1 97.8 %".
 std::string MetricText(const std::string& name, double value) {
+  if (absl::EndsWith(name, "size_bytes")) {
+    return absl::StrCat(name, " ", HumanBytes(static_cast<int64_t>(value)));
+  }
   return absl::StrCat(
       name, " ",
       IsQuality(name) ? Percent(value, 2) : absl::StrFormat("%.4g", value));
