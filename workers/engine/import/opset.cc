@@ -3,6 +3,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/error.h"
 #include "common/status_macros.h"
 
@@ -115,6 +116,19 @@ absl::Status BringNode(Graph& graph, NodeId id, int from) {
   return absl::OkStatus();
 }
 
+constexpr char kKnownOperators[] =
+    "Abs Add And ArgMax ArgMin AveragePool BatchNormalization Cast "
+    "Ceil Clip Concat Constant ConstantOfShape Conv ConvTranspose "
+    "Cos DequantizeLinear Div Dropout Elu Equal Erf Exp Expand "
+    "Flatten Floor Gather Gemm GlobalAveragePool GlobalMaxPool "
+    "Greater GreaterOrEqual HardSigmoid HardSwish Identity "
+    "InstanceNormalization LayerNormalization LeakyRelu Less "
+    "LessOrEqual Log LogSoftmax MatMul Max MaxPool Min Mul Neg Not "
+    "Or PRelu Pad Pow QuantizeLinear Reciprocal ReduceMax ReduceMean "
+    "ReduceMin ReduceSum Relu Reshape Resize Round Shape Sigmoid "
+    "Sign Sin Slice Softmax Softplus Split Sqrt Squeeze Sub Tanh "
+    "Transpose Unsqueeze Upsample Where";
+
 }  // namespace
 
 absl::Status BringToOpset(Graph& graph, int from) {
@@ -128,85 +142,8 @@ absl::Status BringToOpset(Graph& graph, int from) {
 }
 
 bool IsKnownOperator(const std::string& op) {
-  static const auto& known = *new std::set<std::string>{"Abs",
-                                                        "Add",
-                                                        "And",
-                                                        "ArgMax",
-                                                        "ArgMin",
-                                                        "AveragePool",
-                                                        "BatchNormalization",
-                                                        "Cast",
-                                                        "Ceil",
-                                                        "Clip",
-                                                        "Concat",
-                                                        "Constant",
-                                                        "ConstantOfShape",
-                                                        "Conv",
-                                                        "ConvTranspose",
-                                                        "Cos",
-                                                        "DequantizeLinear",
-                                                        "Div",
-                                                        "Dropout",
-                                                        "Elu",
-                                                        "Equal",
-                                                        "Erf",
-                                                        "Exp",
-                                                        "Expand",
-                                                        "Flatten",
-                                                        "Floor",
-                                                        "Gather",
-                                                        "Gemm",
-                                                        "GlobalAveragePool",
-                                                        "GlobalMaxPool",
-                                                        "Greater",
-                                                        "GreaterOrEqual",
-                                                        "HardSigmoid",
-                                                        "HardSwish",
-                                                        "Identity",
-                                                        "InstanceNormalization",
-                                                        "LayerNormalization",
-                                                        "LeakyRelu",
-                                                        "Less",
-                                                        "LessOrEqual",
-                                                        "Log",
-                                                        "LogSoftmax",
-                                                        "MatMul",
-                                                        "Max",
-                                                        "MaxPool",
-                                                        "Min",
-                                                        "Mul",
-                                                        "Neg",
-                                                        "Not",
-                                                        "Or",
-                                                        "PRelu",
-                                                        "Pad",
-                                                        "Pow",
-                                                        "QuantizeLinear",
-                                                        "Reciprocal",
-                                                        "ReduceMax",
-                                                        "ReduceMean",
-                                                        "ReduceMin",
-                                                        "ReduceSum",
-                                                        "Relu",
-                                                        "Reshape",
-                                                        "Resize",
-                                                        "Round",
-                                                        "Shape",
-                                                        "Sigmoid",
-                                                        "Sign",
-                                                        "Sin",
-                                                        "Slice",
-                                                        "Softmax",
-                                                        "Softplus",
-                                                        "Split",
-                                                        "Sqrt",
-                                                        "Squeeze",
-                                                        "Sub",
-                                                        "Tanh",
-                                                        "Transpose",
-                                                        "Unsqueeze",
-                                                        "Upsample",
-                                                        "Where"};
+  static const auto& known =
+      *new std::set<std::string>(absl::StrSplit(kKnownOperators, ' '));
   return known.count(op) > 0;
 }
 
