@@ -61,7 +61,8 @@ inline std::string JpegBytes(int height, int width, int channels,
   jpeg_set_quality(&info, 100, TRUE);
   jpeg_start_compress(&info, TRUE);
   while (info.next_scanline < info.image_height) {
-    JSAMPROW row = pixels.data() + size_t{info.next_scanline} * width * channels;
+    JSAMPROW row =
+        pixels.data() + size_t{info.next_scanline} * width * channels;
     jpeg_write_scanlines(&info, &row, 1);
   }
   jpeg_finish_compress(&info);

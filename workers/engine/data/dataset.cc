@@ -99,8 +99,13 @@ uint32_t BigEndian(const std::string& bytes, size_t at) {
 absl::StatusOr<std::string> ReadIdx(const FileTree& tree,
                                     const std::string& file) {
   CONDENSE_ASSIGN_OR_RETURN(std::string bytes, tree.Read(file));
-  if (absl::EndsWith(file, ".gz")) return Gunzip(bytes);
-  return bytes;
+  if (!absl::EndsWith(file, ".gz")) return bytes;
+  absl::StatusOr<std::string> unpacked = Gunzip(bytes);
+  if (!unpacked.ok()) {
+    return Bad("CORRUPT_DATA", absl::StrCat(tree.name(), "/", file, ": ",
+                                            unpacked.status().message()));
+  }
+  return unpacked;
 }
 
 // The IDX format of the MNIST files: magic 0x801 labels, 0x803 gray images.
@@ -123,6 +128,7 @@ absl::StatusOr<std::unique_ptr<Dataset>> OpenIdx(
   shape.height = static_cast<int>(BigEndian(images, 8));
   shape.width = static_cast<int>(BigEndian(images, 12));
   shape.channels = 1;
+  if (count == 0) return corrupt(images_file, "it holds no image");
   if (shape.height <= 0 || shape.width <= 0 || shape.height > 16384 ||
       shape.width > 16384 ||
       images.size() != 16 + count * size_t(shape.height) * shape.width) {
@@ -175,12 +181,13 @@ struct Survey {
 
 Survey Look(const FileTree& tree) {
   Survey survey;
-  // An archive of one folder is opened as that folder.
+  // An archive of one folder is opened as that folder, whatever notes lie
+  // beside it.
   std::set<std::string> tops;
   bool deep = true;
   for (const auto& [file, size] : tree.files()) {
-    const size_t cut = file.find('/');
-    tops.insert(file.substr(0, cut));
+    if (!IsImage(file)) continue;
+    tops.insert(file.substr(0, file.find('/')));
     deep &= std::count(file.begin(), file.end(), '/') >= 2;
   }
   const size_t skip =

@@ -56,8 +56,8 @@ TEST(DatasetTest, ReadsIdxPlainPackedAndInArchives) {
   WriteBytes(dir.path() + "/gz/labels.gz", GzipBytes(TwoLabels()));
   ExpectTwoImages(dir.path() + "/gz");
   for (const char* name : {"/d.tar", "/d.zip"}) {
-    WriteArchive(dir.path() + name,
-                 {{"mnist/images", TwoImages()}, {"mnist/labels", TwoLabels()}});
+    WriteArchive(dir.path() + name, {{"mnist/images", TwoImages()},
+                                     {"mnist/labels", TwoLabels()}});
     ExpectTwoImages(dir.path() + name);
   }
 }
@@ -70,15 +70,18 @@ TEST(DatasetTest, IdxErrorsNameTheFile) {
   const std::string good = TwoImages();
   std::string magic = good;
   magic[3] = 1;
-  // Cut in the pixels and in the header, the magic of labels, no image at all,
-  // and a width of zero.
+  // Cut in the pixels and in the header, the magic of labels, a width of
+  // zero and a height that is negative as an int.
   for (const std::string& bytes :
        {good.substr(0, good.size() - 1), good.substr(0, 9), magic,
-        IdxImages(0, 2, 3, ""), IdxImages(2, 2, 0, ""),
+        IdxImages(2, 2, 0, ""),
         IdxImages(2, 0x80000002u, 3, std::string(kPixels, 12))}) {
     WriteBytes(images, bytes);
     ExpectError(dir.path(), "CORRUPT_DATA", images);
   }
+  WriteBytes(labels, IdxLabels(""));
+  WriteBytes(images, IdxImages(0, 2, 3, ""));
+  ExpectError(dir.path(), "CORRUPT_DATA", images);
   WriteBytes(images, good);
   // One label too many, cut, and the magic of images.
   for (const std::string& bytes : {IdxLabels("abc"), TwoLabels().substr(0, 9),
@@ -99,9 +102,8 @@ TEST(DatasetTest, ADamagedGzipNamesTheFile) {
 // A record whose planes hold red, green, blue and, in the last pixel, 7, 8, 9.
 std::string CifarRecord(char label, char red, char green, char blue) {
   std::string record(1, label);
-  for (auto [value, last] : {std::pair<char, char>{red, 7},
-                             {green, 8},
-                             {blue, 9}}) {
+  for (auto [value, last] :
+       {std::pair<char, char>{red, 7}, {green, 8}, {blue, 9}}) {
     record += std::string(1023, value) + last;
   }
   return record;
@@ -120,9 +122,9 @@ TEST(DatasetTest, ReadsCifarBatchesInOrderOfName) {
   EXPECT_EQ(sample->height, 32);
   EXPECT_EQ(sample->channels, 3);
   // Planes become pixels: red, green and blue side by side.
-  EXPECT_EQ(std::vector<uint8_t>(sample->pixels.begin(),
-                                 sample->pixels.begin() + 3),
-            (std::vector<uint8_t>{10, 20, 30}));
+  EXPECT_EQ(
+      std::vector<uint8_t>(sample->pixels.begin(), sample->pixels.begin() + 3),
+      (std::vector<uint8_t>{10, 20, 30}));
   EXPECT_EQ(
       std::vector<uint8_t>(sample->pixels.end() - 3, sample->pixels.end()),
       (std::vector<uint8_t>{7, 8, 9}));

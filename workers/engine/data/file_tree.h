@@ -10,6 +10,7 @@
 namespace condense::data {
 
 // The files of a folder or of an archive, by path relative to it ("cat/1.jpg").
+// Links are followed, but for those that lead nowhere or in circles.
 // Thread-safe.
 class FileTree {
  public:
@@ -30,7 +31,8 @@ class FileTree {
   std::map<std::string, std::string> contents_;
 };
 
-// Unpacks gzip (RFC 1952); at most 4 GiB. CORRUPT_DATA.
+// Unpacks gzip (RFC 1952, also of several members); at most 4 GiB.
+// CORRUPT_DATA.
 absl::StatusOr<std::string> Gunzip(const std::string& bytes);
 
 }  // namespace condense::data

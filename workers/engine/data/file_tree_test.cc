@@ -1,5 +1,7 @@
 #include "workers/engine/data/file_tree.h"
 
+#include <clocale>
+
 #include "common/error.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -45,13 +47,25 @@ TEST(FileTreeTest, NamesOutsideOfAsciiAreReadInEveryLocale) {
   TempDir dir;
   for (const char* name : {"data.tar", "data.zip"}) {
     const std::string path = dir.path() + "/" + name;
+    std::setlocale(LC_CTYPE, "C.UTF-8");
     WriteArchive(path, {{"k\xc3\xa4se/1.txt", "1"}, {"z/2.txt", "2"}});
+    std::setlocale(LC_CTYPE, "C");
     auto tree = FileTree::Open(path);
     ASSERT_TRUE(tree.ok()) << name << tree.status();
-    EXPECT_THAT((*tree)->files(), ElementsAre(Pair("k\xc3\xa4se/1.txt", 1),
-                                              Pair("z/2.txt", 1)))
+    EXPECT_THAT((*tree)->files(),
+                ElementsAre(Pair("k\xc3\xa4se/1.txt", 1), Pair("z/2.txt", 1)))
         << name;
   }
+}
+
+TEST(FileTreeTest, TheLastFileOfANameInATarCounts) {
+  TempDir dir;
+  const std::string path = dir.path() + "/data.tar";
+  WriteArchive(path, {{"./a.txt", "old"}, {"a.txt", "newer"}});
+  auto tree = FileTree::Open(path);
+  ASSERT_TRUE(tree.ok()) << tree.status();
+  EXPECT_THAT((*tree)->files(), ElementsAre(Pair("a.txt", 5)));
+  EXPECT_EQ(*(*tree)->Read("a.txt"), "newer");
 }
 
 TEST(FileTreeTest, AMissingPathIsNotFound) {
@@ -110,9 +124,8 @@ TEST(GunzipTest, RefusesWhatIsCutOrChanged) {
   const std::string whole = GzipBytes(std::string(3000, 'q') + "end");
   std::string changed = whole;
   changed[changed.size() - 6] ^= 1;  // in the checksum
-  for (const std::string& bytes :
-       {whole.substr(0, whole.size() - 9), changed, std::string("no gzip"),
-        std::string()}) {
+  for (const std::string& bytes : {whole.substr(0, whole.size() - 9), changed,
+                                   std::string("no gzip"), std::string()}) {
     EXPECT_EQ(ErrorReason(Gunzip(bytes).status()), "CORRUPT_DATA");
   }
 }

@@ -89,6 +89,8 @@ absl::StatusOr<Sample> DecodePng(const std::string& bytes) {
     return Corrupt("too large");
   }
   const bool color = (image.format & PNG_FORMAT_FLAG_COLOR) != 0;
+  // Else libpng takes 16 bits for linear light and applies a gamma.
+  image.flags |= PNG_IMAGE_FLAG_16BIT_sRGB;
   image.format = color ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
   Sample sample;
   sample.height = static_cast<int>(image.height);

@@ -8,9 +8,9 @@
 namespace condense::data {
 namespace {
 
+using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::ElementsAreArray;
-using ::testing::Each;
 
 TEST(ImageTest, ReadsAPngExactly) {
   const std::vector<uint8_t> rgb = {255, 0, 0, 0, 255, 0, 0, 0, 255,
@@ -31,8 +31,8 @@ TEST(ImageTest, ReadsAPngExactly) {
 std::string RawPng(int width, int depth, int color, std::vector<uint8_t> row,
                    const std::vector<png_color>& palette = {}) {
   std::string bytes;
-  png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr,
-                                            nullptr, nullptr);
+  png_structp png =
+      png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
   png_infop info = png_create_info_struct(png);
   png_set_write_fn(
       png, &bytes,
@@ -70,8 +70,8 @@ TEST(ImageTest, APaletteBecomesItsColors) {
 }
 
 TEST(ImageTest, ATransparentPixelIsBlack) {
-  auto sample = DecodeImage(
-      RawPng(2, 8, PNG_COLOR_TYPE_GRAY_ALPHA, {200, 255, 200, 0}));
+  auto sample =
+      DecodeImage(RawPng(2, 8, PNG_COLOR_TYPE_GRAY_ALPHA, {200, 255, 200, 0}));
   ASSERT_TRUE(sample.ok()) << sample.status();
   EXPECT_EQ(sample->channels, 1);
   EXPECT_THAT(sample->pixels, ElementsAre(200, 0));

@@ -111,7 +111,7 @@ absl::StatusOr<Batch> Loader::Make(int64_t epoch,
 }
 
 void Loader::Work() {
-  const size_t ring_max = kRingPerThread * options_.threads;
+  const size_t ring_max = kRingPerThread * threads_max();
   for (;;) {
     std::shared_ptr<Slot> slot;
     int64_t epoch;
@@ -141,7 +141,7 @@ void Loader::Work() {
 
 absl::StatusOr<std::optional<Batch>> Loader::Next() {
   if (threads_.empty()) {
-    for (int i = 0; i < std::max(1, options_.threads); ++i) {
+    for (int i = 0; i < threads_max(); ++i) {
       threads_.emplace_back([this] { Work(); });
     }
   }

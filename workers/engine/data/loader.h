@@ -1,6 +1,7 @@
 #ifndef CONDENSE_WORKERS_ENGINE_DATA_LOADER_H_
 #define CONDENSE_WORKERS_ENGINE_DATA_LOADER_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -38,7 +39,7 @@ struct LoaderOptions {
   InputShape shape;
   // Labels from this on are an error; 0: no bound.
   int64_t num_classes = 0;
-  // Threads that decode. The order does not depend on it.
+  // Threads that decode, at least one. The order does not depend on it.
   int threads = 1;
 };
 
@@ -70,6 +71,7 @@ class Loader {
     absl::StatusOr<Batch> result = Batch();
   };
 
+  int threads_max() const { return std::max(1, options_.threads); }
   void Work();
   void Stop();
   absl::StatusOr<Batch> Make(int64_t epoch,

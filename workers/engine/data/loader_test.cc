@@ -1,0 +1,258 @@
+#include "workers/engine/data/loader.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "common/error.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace condense::data {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::ElementsAreArray;
+
+// Image i is 4 x 4 with pixels i, i + 1, ...; its label is i.
+class Counting : public Dataset {
+ public:
+  explicit Counting(int64_t size) : size_(size) {}
+  int64_t size() const override { return size_; }
+  int64_t num_classes() const override { return size_; }
+  absl::StatusOr<Sample> Get(int64_t index) const override {
+    if (index == broken) {
+      return MakeError(absl::StatusCode::kInvalidArgument, "CORRUPT_IMAGE",
+                       "image");
+    }
+    Sample sample{4, index == wide ? 5 : 4, 1, {}, index};
+    sample.pixels.resize(sample.height * sample.width);
+    std::iota(sample.pixels.begin(), sample.pixels.end(), index);
+    return sample;
+  }
+
+  int64_t broken = -1;
+  int64_t wide = -1;
+
+ private:
+  const int64_t size_;
+};
+
+// The rest of the epoch.
+std::vector<Batch> Rest(Loader* loader) {
+  std::vector<Batch> batches;
+  for (;;) {
+    auto batch = loader->Next();
+    EXPECT_TRUE(batch.ok()) << batch.status();
+    if (!batch.ok() || !batch->has_value()) return batches;
+    batches.push_back(**std::move(batch));
+  }
+}
+
+std::vector<Batch> Epoch(Loader* loader, int64_t epoch, int64_t batch = 0) {
+  loader->Seek(epoch, batch);
+  return Rest(loader);
+}
+
+std::vector<int64_t> Labels(const std::vector<Batch>& batches) {
+  std::vector<int64_t> labels;
+  for (const Batch& batch : batches) {
+    labels.insert(labels.end(), batch.labels.begin(), batch.labels.end());
+  }
+  return labels;
+}
+
+std::vector<float> Pixels(const std::vector<Batch>& batches) {
+  std::vector<float> pixels;
+  for (const Batch& batch : batches) {
+    pixels.insert(pixels.end(), batch.pixels.begin(), batch.pixels.end());
+  }
+  return pixels;
+}
+
+std::vector<int64_t> UpTo(int64_t count) {
+  std::vector<int64_t> all(count);
+  std::iota(all.begin(), all.end(), 0);
+  return all;
+}
+
+LoaderOptions Training(int threads = 1) {
+  LoaderOptions options;
+  options.batch_size = 8;
+  options.training = true;
+  options.threads = threads;
+  options.augmentations = {{.crop_padding = 1}, {.horizontal_flip = true}};
+  return options;
+}
+
+TEST(LoaderTest, EvaluationGoesThroughTheSetInOrderWithTheLastSmallBatch) {
+  Counting data(20);
+  LoaderOptions options = Training();
+  options.training = false;
+  Loader loader(&data, options);
+  EXPECT_EQ(loader.batches_per_epoch(), 3);
+  for (int64_t epoch : {0, 1}) {
+    const std::vector<Batch> batches = Epoch(&loader, epoch);
+    ASSERT_EQ(batches.size(), 3u);
+    EXPECT_EQ(batches[2].count, 4);
+    EXPECT_EQ(batches[0].shape.height, 4);
+    EXPECT_EQ(Labels(batches), UpTo(20));
+    // Not augmented: image 0 holds 0 to 15.
+    EXPECT_THAT(std::vector<float>(batches[0].pixels.begin(),
+                                   batches[0].pixels.begin() + 3),
+                ElementsAre(0, 1, 2));
+  }
+}
+
+TEST(LoaderTest, TrainingSeesEverySampleOnceInAnotherOrderEachEpoch) {
+  Counting data(24);
+  Loader loader(&data, Training());
+  std::vector<int64_t> first = Labels(Epoch(&loader, 0));
+  std::vector<int64_t> second = Labels(Epoch(&loader, 1));
+  EXPECT_NE(first, UpTo(24));
+  EXPECT_NE(first, second);
+  std::sort(first.begin(), first.end());
+  std::sort(second.begin(), second.end());
+  EXPECT_EQ(first, UpTo(24));
+  EXPECT_EQ(second, UpTo(24));
+}
+
+TEST(LoaderTest, TrainingLeavesTheLastSmallBatchOut) {
+  Counting data(23);
+  Loader loader(&data, Training());
+  EXPECT_EQ(loader.batches_per_epoch(), 2);
+  EXPECT_EQ(Labels(Epoch(&loader, 0)).size(), 16u);
+  // All of a set that is smaller than one batch.
+  Counting few(5);
+  Loader small(&few, Training());
+  EXPECT_EQ(small.batches_per_epoch(), 1);
+  EXPECT_EQ(Labels(Epoch(&small, 0)).size(), 5u);
+}
+
+TEST(LoaderTest, TheStreamDependsOnTheSeedAndNotOnThreads) {
+  Counting data(100);
+  Loader one(&data, Training(1));
+  const std::vector<Batch> expected = Epoch(&one, 2);
+  for (int threads : {0, 2, 5}) {
+    Loader many(&data, Training(threads));
+    const std::vector<Batch> batches = Epoch(&many, 2);
+    EXPECT_EQ(Labels(batches), Labels(expected)) << threads;
+    EXPECT_EQ(Pixels(batches), Pixels(expected)) << threads;
+  }
+  LoaderOptions options = Training();
+  options.seed = 18;
+  Loader other(&data, options);
+  EXPECT_NE(Labels(Epoch(&other, 2)), Labels(expected));
+}
+
+TEST(LoaderTest, SeekGivesWhatAnUninterruptedRunGives) {
+  Counting data(64);
+  Loader whole(&data, Training(3));
+  std::vector<std::vector<Batch>> epochs;
+  for (int64_t epoch = 0; epoch < 3; ++epoch) {
+    epochs.push_back(Epoch(&whole, epoch));
+  }
+  // Augmented: some image differs from what it was an epoch before.
+  EXPECT_NE(Pixels(epochs[0]), Pixels(epochs[1]));
+  for (int64_t epoch : {2, 0, 1}) {
+    for (int64_t at : {5, 0, 8}) {
+      Loader again(&data, Training(2));
+      const std::vector<Batch> rest = Epoch(&again, epoch, at);
+      const std::vector<Batch> expected(epochs[epoch].begin() + at,
+                                        epochs[epoch].end());
+      EXPECT_EQ(Labels(rest), Labels(expected)) << epoch << " " << at;
+      EXPECT_EQ(Pixels(rest), Pixels(expected)) << epoch << " " << at;
+    }
+  }
+}
+
+TEST(LoaderTest, SeekInTheMiddleOfAnEpochStartsOver) {
+  Counting data(64);
+  Loader loader(&data, Training(4));
+  ASSERT_TRUE(loader.Next().ok());
+  ASSERT_TRUE(loader.Next().ok());
+  Loader fresh(&data, Training(1));
+  EXPECT_EQ(Labels(Epoch(&loader, 0, 1)), Labels(Epoch(&fresh, 0, 1)));
+}
+
+TEST(LoaderTest, TheEndOfAnEpochIsRepeatedUntilSeek) {
+  Counting data(8);
+  Loader loader(&data, Training());
+  EXPECT_EQ(Rest(&loader).size(), 1u);
+  EXPECT_EQ(Rest(&loader).size(), 0u);
+  EXPECT_EQ(Epoch(&loader, 1).size(), 1u);
+}
+
+TEST(LoaderTest, SamplesDrawsASubsetBySeed) {
+  Counting data(100);
+  LoaderOptions options;
+  options.batch_size = 4;
+  options.samples = 10;
+  Loader loader(&data, options), again(&data, options);
+  EXPECT_EQ(loader.num_samples(), 10);
+  const std::vector<int64_t> labels = Labels(Rest(&loader));
+  ASSERT_EQ(labels.size(), 10u);
+  // In order and without replacement, and not merely the first ten.
+  EXPECT_TRUE(std::is_sorted(labels.begin(), labels.end(),
+                             [](int64_t a, int64_t b) { return a <= b; }));
+  EXPECT_NE(labels, UpTo(10));
+  EXPECT_EQ(labels, Labels(Rest(&again)));
+  options.seed = 18;
+  Loader other(&data, options);
+  EXPECT_NE(labels, Labels(Rest(&other)));
+  options.samples = 1000;
+  Loader all(&data, options);
+  EXPECT_EQ(all.num_samples(), 100);
+}
+
+TEST(LoaderTest, AnErrorComesInItsPlaceInTheOrder) {
+  Counting data(20);
+  data.broken = 9;
+  LoaderOptions options;
+  options.batch_size = 4;
+  options.threads = 3;
+  Loader loader(&data, options);
+  EXPECT_TRUE(loader.Next().ok());
+  EXPECT_TRUE(loader.Next().ok());
+  EXPECT_EQ(ErrorReason(loader.Next().status()), "CORRUPT_IMAGE");
+}
+
+TEST(LoaderTest, ALabelThatTheModelLacksIsAnErrorWithBothNumbers) {
+  Counting data(8);
+  LoaderOptions options;
+  options.num_classes = 7;
+  Loader loader(&data, options);
+  const absl::Status status = loader.Next().status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ErrorReason(status), "LABEL_OUT_OF_RANGE");
+  EXPECT_EQ(status.message(), "sample 7 has label 7; the model has 7 classes");
+  options.num_classes = 8;
+  Loader fits(&data, options);
+  EXPECT_TRUE(fits.Next().ok());
+}
+
+TEST(LoaderTest, ImagesOfDifferentSizesNeedAResize) {
+  Counting data(4);
+  data.wide = 2;
+  Loader loader(&data, {});
+  const absl::Status status = loader.Next().status();
+  EXPECT_EQ(ErrorReason(status), "DATA_SHAPE_MISMATCH");
+  EXPECT_EQ(ErrorDetailOf(status).field, "data.preprocess.resize");
+  LoaderOptions options;
+  options.preprocess.resize_height = options.preprocess.resize_width = 4;
+  Loader resized(&data, options);
+  EXPECT_TRUE(resized.Next().ok());
+}
+
+TEST(LoaderTest, AnEmptySetHasNoBatch) {
+  Counting data(0);
+  for (bool training : {false, true}) {
+    LoaderOptions options;
+    options.training = training;
+    Loader loader(&data, options);
+    EXPECT_EQ(loader.batches_per_epoch(), 0);
+    EXPECT_TRUE(Rest(&loader).empty());
+  }
+}
+
+}  // namespace
+}  // namespace condense::data
