@@ -22,6 +22,13 @@ bool IsLinear(const Node& node) {
   return node.Is("Conv") || node.Is("Gemm") || node.Is("MatMul");
 }
 
+// No scaling, no transposed input: what exporters write.
+bool IsPlainGemm(const Node& node) {
+  return !node.Is("Gemm") ||
+         (node.Float("alpha", 1) == 1 && node.Float("beta", 1) == 1 &&
+          node.Int("transA", 0) == 0);
+}
+
 // The DequantizeLinear of a constant that makes this value, or kNoNode.
 NodeId ConstantDequantizer(const Graph& graph, ValueId id) {
   const NodeId producer = graph.value(id).producer;
@@ -202,7 +209,8 @@ absl::StatusOr<std::unique_ptr<IntegerRuntime>> IntegerRuntime::Create(
     const Node& node = graph->node(id);
     const bool known = node.Is("QuantizeLinear") ||
                        node.Is("DequantizeLinear") || HasFloatKernel(node) ||
-                       (IsLinear(node) && IsWeight(*graph, node.input(1)));
+                       (IsLinear(node) && IsPlainGemm(node) &&
+                        IsWeight(*graph, node.input(1)));
     if (known) continue;
     return MakeError(absl::StatusCode::kUnimplemented, "NO_VERIFIER",
                      absl::StrCat("the verifier cannot run ", node.op),

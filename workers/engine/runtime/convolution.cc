@@ -96,10 +96,18 @@ absl::StatusOr<Kernel> AveragePool(const KernelContext& c) {
     const torch::Tensor& x = call.in[0];
     const Window window = WindowOf(node, {}, SpatialOf(x));
     std::vector<int64_t> padding;
-    const torch::Tensor padded = PadRest(x, window, &padding, 0);
-    return std::vector<torch::Tensor>{
-        at::avg_pool2d(padded, window.kernel, window.strides, padding,
-                       window.ceil_mode, count_pads)};
+    const auto pool = [&](const torch::Tensor& in) {
+      const torch::Tensor padded = PadRest(in, window, &padding, 0);
+      return at::avg_pool2d(padded, window.kernel, window.strides, padding,
+                            window.ceil_mode, count_pads);
+    };
+    const bool uneven = window.pads_begin != window.pads_end;
+    if (!uneven || count_pads) return std::vector<torch::Tensor>{pool(x)};
+    // The share of each window that is no padding: LibTorch cannot tell the
+    // pixels that were added on one side only.
+    const torch::Tensor inside =
+        pool(torch::ones({1, 1, x.size(2), x.size(3)}, x.options()));
+    return std::vector<torch::Tensor>{pool(x) / inside};
   });
 }
 
