@@ -98,6 +98,7 @@ absl::Status Optimizer::Restore(
          {std::pair<const char*, std::vector<torch::Tensor>*>{kFirst, &first_},
           {kSecond, &second_}}) {
       auto it = state.find(prefix + parameters_[i].name);
+      (*moments)[i] = torch::Tensor();
       if (it == state.end()) continue;
       if (it->second.sizes() != parameters_[i].tensor.sizes()) {
         return MakeError(absl::StatusCode::kDataLoss, "CHECKPOINT_CORRUPT",

@@ -158,6 +158,30 @@ absl::Status Trainer::Restore(
   return absl::OkStatus();
 }
 
+namespace {
+
+// Adds a batch to sums of hits and losses.
+absl::Status AddToSums(const std::vector<torch::Tensor>& outputs,
+                       const torch::Tensor& labels, Accuracy* sum) {
+  try {
+    const torch::Tensor logits = outputs.at(0).flatten(1);
+    const int64_t k = std::min<int64_t>(5, logits.size(1));
+    const torch::Tensor best = std::get<1>(logits.topk(k, 1));
+    const torch::Tensor hit = best.eq(labels.unsqueeze(1));
+    sum->top1 += hit.slice(1, 0, 1).sum().item<double>();
+    sum->top5 += hit.sum().item<double>();
+    sum->loss +=
+        at::nll_loss(at::log_softmax(logits, 1), labels).item<double>() *
+        static_cast<double>(labels.size(0));
+    sum->samples += labels.size(0);
+    return absl::OkStatus();
+  } catch (const std::exception& error) {
+    return RuntimeError(error);
+  }
+}
+
+}  // namespace
+
 absl::StatusOr<Accuracy> Evaluate(
     runtime::Executor* model, data::Loader* loader,
     const std::function<absl::Status(
@@ -172,16 +196,7 @@ absl::StatusOr<Accuracy> Evaluate(
     const TrainBatch tensors = ToTensors(*batch, model->device());
     CONDENSE_ASSIGN_OR_RETURN(std::vector<torch::Tensor> outputs,
                               model->Run({tensors.x}));
-    const torch::Tensor logits = outputs[0].flatten(1);
-    const int64_t k = std::min<int64_t>(5, logits.size(1));
-    const torch::Tensor best = std::get<1>(logits.topk(k, 1));
-    const torch::Tensor hit = best.eq(tensors.labels.unsqueeze(1));
-    sum.top1 += hit.slice(1, 0, 1).sum().item<double>();
-    sum.top5 += hit.sum().item<double>();
-    sum.loss += at::nll_loss(at::log_softmax(logits, 1), tensors.labels)
-                    .item<double>() *
-                batch->count;
-    sum.samples += batch->count;
+    CONDENSE_RETURN_IF_ERROR(AddToSums(outputs, tensors.labels, &sum));
     if (each) CONDENSE_RETURN_IF_ERROR(each(*batch, outputs));
   }
   const double n = std::max<int64_t>(1, sum.samples);
