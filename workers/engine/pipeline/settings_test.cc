@@ -1,0 +1,169 @@
+#include "workers/engine/pipeline/settings.h"
+
+#include "common/error.h"
+#include "common/profiles/profiles.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "workers/engine/graph/infer_shapes.h"
+#include "workers/engine/pipeline/roofline.h"
+#include "workers/engine/pipeline/tasks.h"
+
+namespace condense::pipeline {
+namespace {
+
+using testing::ElementsAre;
+using testing::UnorderedElementsAre;
+
+recipe::ParsedRecipe Parse(const std::string& text) {
+  auto parsed = recipe::ParseRecipe(text);
+  EXPECT_TRUE(parsed.ok()) << parsed.status();
+  recipe::ResolveRecipe(&parsed->recipe);
+  return *std::move(parsed);
+}
+
+// Nodes block.1, block.2 and head.
+graph::Graph Names() {
+  graph::Graph graph;
+  graph::ValueId x =
+      graph.AddInput("x", graph::DType::kFloat32, graph::Shape{1});
+  for (const char* name : {"block.1", "block.2", "head"}) {
+    x = graph.node(graph.AddNode("Relu", name, {x}, {"y"})).outputs[0];
+  }
+  graph.AddOutput(x);
+  return graph;
+}
+
+v1::DeviceProfile Profile(const char* id) {
+  auto profile = profiles::LoadProfile(id);
+  EXPECT_TRUE(profile.ok()) << profile.status();
+  return *std::move(profile);
+}
+
+TEST(SettingsTest, OfPruneOverridesTheLastThatMatchesWins) {
+  const auto parsed = Parse(
+      "stages:\n"
+      "  - prune:\n"
+      "      target: {macs: 0.5}\n"
+      "      overrides:\n"
+      "        - {match: 'block.*'}\n"
+      "        - {match: 're:.*2', freeze: false}\n");
+  const auto frozen =
+      FrozenNodes(parsed, parsed.recipe.stages(0).prune(), 0, Names());
+  ASSERT_TRUE(frozen.ok()) << frozen.status();
+  EXPECT_THAT(*frozen, ElementsAre("block.1"));
+}
+
+TEST(SettingsTest, APatternWithoutMatchHasItsPlaceAndTheNearestName) {
+  const auto parsed = Parse(
+      "stages:\n"
+      "  - prune:\n"
+      "      target: {macs: 0.5}\n"
+      "      overrides:\n"
+      "        - {match: haed}\n");
+  const absl::Status status =
+      FrozenNodes(parsed, parsed.recipe.stages(0).prune(), 0, Names()).status();
+  EXPECT_EQ(ErrorReason(status), "PATTERN_WITHOUT_MATCH");
+  const ErrorDetail detail = ErrorDetailOf(status);
+  EXPECT_EQ(detail.nearest, "head");
+  EXPECT_EQ(detail.line, 5);
+  EXPECT_EQ(detail.field, "stages[0].prune.overrides[0].match");
+}
+
+TEST(SettingsTest, BitsComeFromTheProfileUnlessTheRecipeSaysThem) {
+  const auto open = Parse("stages: [quantize: {mode: ptq}]\n");
+  const auto bits = [&](const recipe::ParsedRecipe& parsed, const char* id) {
+    return NumericsOf(parsed, parsed.recipe.stages(0).quantize(), 0,
+                      Profile(id), Names());
+  };
+  EXPECT_EQ(bits(open, "onnxruntime-cpu-x86-vnni")->weight_bits, 8);
+  EXPECT_EQ(bits(open, "onnxruntime-cpu-x86-avx2")->weight_bits, 7);
+  const auto eight =
+      Parse("stages: [quantize: {mode: ptq, weights: {bits: 8}}]\n");
+  const absl::Status status = bits(eight, "onnxruntime-cpu-x86-avx2").status();
+  EXPECT_EQ(ErrorReason(status), "PROFILE_CANNOT");
+  EXPECT_EQ(ErrorDetailOf(status).field, "stages[0].quantize.weights.bits");
+}
+
+TEST(SettingsTest, QuantizeOverridesSkipOrNameBits) {
+  const auto parsed = Parse(
+      "stages:\n"
+      "  - quantize:\n"
+      "      mode: ptq\n"
+      "      overrides: [{match: '*', bits: 4}, {match: head, skip: true}]\n");
+  const auto numerics =
+      NumericsOf(parsed, parsed.recipe.stages(0).quantize(), 0,
+                 Profile("onnxruntime-cpu-x86-vnni"), Names());
+  ASSERT_TRUE(numerics.ok()) << numerics.status();
+  EXPECT_THAT(numerics->skip, ElementsAre("head"));
+  EXPECT_EQ(numerics->bits.at("block.1"), 4);
+  EXPECT_TRUE(numerics->per_channel);
+}
+
+TEST(SettingsTest, AdamAndSgdKeepTheirNumbers) {
+  const auto parsed = Parse(
+      "stages:\n"
+      "  - finetune: {epochs: 3, optimizer: {adam: {lr: 0.5, beta1: 0.8}}}\n"
+      "  - finetune: {epochs: 1, optimizer: {sgd: {nesterov: true}}, "
+      "lr_schedule: constant, kd: [soft_response]}\n");
+  const TrainingSettings adam = TrainingOf(parsed.recipe.stages(0).finetune());
+  EXPECT_EQ(adam.epochs, 3);
+  EXPECT_EQ(adam.optimizer.kind, training::OptimizerOptions::Kind::kAdam);
+  EXPECT_EQ(adam.optimizer.lr, 0.5);
+  EXPECT_EQ(adam.optimizer.beta1, 0.8);
+  EXPECT_EQ(adam.optimizer.beta2, 0.999);
+  const TrainingSettings sgd = TrainingOf(parsed.recipe.stages(1).finetune());
+  EXPECT_TRUE(sgd.optimizer.nesterov);
+  EXPECT_EQ(sgd.schedule, training::Schedule::kConstant);
+  EXPECT_EQ(sgd.kd.size(), 1u);
+}
+
+std::string Text(const std::vector<Task>& tasks) {
+  std::string text;
+  for (const Task& task : tasks) {
+    const char* names[] = {"prune", "train", "calibrate", "qat", "finish"};
+    text += names[static_cast<int>(task.kind)];
+    if (task.profile >= 0) text += std::to_string(task.profile);
+    text += " ";
+  }
+  return text;
+}
+
+TEST(TasksTest, WhatIsSharedRunsOnceAndTheTailPerProfile) {
+  const auto parsed = Parse(
+      "stages:\n"
+      "  - prune: {target: {macs: 0.5}, schedule: {iterative: {steps: 3, "
+      "epochs_between: 1}}}\n"
+      "  - finetune: {epochs: 2}\n"
+      "  - quantize: {mode: qat}\n");
+  EXPECT_EQ(Text(PlanTasks(parsed.recipe, 2)),
+            "prune train prune train prune train calibrate0 qat0 finish0 "
+            "calibrate1 qat1 finish1 ");
+}
+
+TEST(TasksTest, AfterTrainingQuantizationHasNoTraining) {
+  const auto parsed = Parse("stages: [quantize: {mode: ptq}]\n");
+  EXPECT_EQ(Text(PlanTasks(parsed.recipe, 1)), "calibrate0 finish0 ");
+}
+
+TEST(RooflineTest, IsTheGreaterOfComputeAndMemoryPerLayer) {
+  graph::Graph graph;
+  const graph::ValueId x = graph.AddInput(
+      "x", graph::DType::kFloat32, graph::Shape{graph::Dim::Symbol("N"), 100});
+  const graph::ValueId w = graph.AddConstant(
+      "w", graph::Tensor::Of<float>({100, 10}, std::vector<float>(1000, 1)));
+  graph.AddOutput(
+      graph.node(graph.AddNode("MatMul", "m", {x, w}, {"y"})).outputs[0]);
+  ASSERT_TRUE(graph::InferShapes(graph).ok());
+  v1::Roofline roofline;
+  roofline.set_float_macs_per_second(1e6);
+  roofline.set_int8_macs_per_second(1e9);
+  roofline.set_bytes_per_second(1e9);
+  // 1000 products at a million a second.
+  EXPECT_DOUBLE_EQ(EstimateLatencyMs(graph, roofline), 1.0);
+  roofline.set_bytes_per_second(1e6);
+  // 4000 bytes of weights and 40 of outputs.
+  EXPECT_DOUBLE_EQ(EstimateLatencyMs(graph, roofline), 4.04);
+}
+
+}  // namespace
+}  // namespace condense::pipeline
