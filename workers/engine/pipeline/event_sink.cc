@@ -82,7 +82,7 @@ class TerminalSink : public EventSink {
       last_metric_ = absl::StrFormat("%s %.4f", event.metric().name(),
                                      event.metric().value());
     } else if (event.type() == "metric") {
-      Line(absl::StrFormat("  %s%s%s = %.4f", event.metric().profile(),
+      Line(absl::StrFormat("  %s%s%s = %.6g", event.metric().profile(),
                            event.metric().profile().empty() ? "" : " ",
                            event.metric().name(), event.metric().value()));
     } else if (event.type() == "log") {
