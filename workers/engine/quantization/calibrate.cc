@@ -75,6 +75,13 @@ absl::Status Calibrate(Graph* graph, data::Loader* loader,
   }
   for (const auto& [scale, observer] : observers) {
     const Node& node = *node_of[scale];
+    if (observer.empty()) {
+      return MakeError(absl::StatusCode::kInvalidArgument, "NO_CALIBRATION",
+                       "calibration saw no finite value here",
+                       {.hint = "look for extreme values in the data or the "
+                                "weights, and for an empty calibration set",
+                        .node = node.name});
+    }
     const Grid grid =
         observer.Choose(options.observer, options.symmetric,
                         {node.Int("qmin", 0), node.Int("qmax", 255)});
@@ -109,7 +116,50 @@ void RefreshWeightScales(const Graph& graph, runtime::Executor* executor) {
   }
 }
 
+namespace {
+
+// Levels that a bias may use: half of int32, so that products still fit beside
+// it in the accumulator.
+constexpr double kBiasLevelMax = double{1 << 30};
+
+// A channel whose weights are next to nothing would have a grid too fine for
+// its bias in 32 bits; it gets the finest one on which the bias fits.
+void WidenWeightScales(Graph* graph, const QuantizedLayer& layer) {
+  const std::vector<float> bias = graph->ConstantOf(layer.bias)->ToFloats();
+  const ValueId id = graph->node(layer.weight_quantizer).inputs[1];
+  const Tensor before = *graph->ConstantOf(id);
+  std::vector<float> scales = before.ToFloats();
+  const NodeId input = graph->value(graph->node(layer.node).inputs[0]).producer;
+  const double s_x =
+      graph->ConstantOf(graph->node(input).inputs[1])->ToFloats()[0];
+  bool changed = false;
+  for (size_t i = 0; i < bias.size(); ++i) {
+    const size_t channel = scales.size() == 1 ? 0 : i;
+    const double least = std::abs(bias[i]) / (s_x * kBiasLevelMax);
+    if (scales[channel] >= least) continue;
+    scales[channel] = static_cast<float>(least);
+    changed = true;
+  }
+  if (changed) graph->SetConstant(id, Tensor::Of<float>(before.dims(), scales));
+}
+
+// Snapping for one reader must not move the bias of another.
+void UnshareBias(Graph* graph, const QuantizedLayer& layer) {
+  if (graph->Consumers(layer.bias).size() < 2) return;
+  const Tensor copy = *graph->ConstantOf(layer.bias);
+  graph->mutable_node(layer.node).inputs[2] =
+      graph->AddConstant(graph->value(layer.bias).name, copy);
+}
+
+}  // namespace
+
 void SnapBiases(Graph* graph) {
+  for (const QuantizedLayer& layer : QuantizedLayers(*graph)) {
+    if (layer.bias == graph::kNoValue) continue;
+    WidenWeightScales(graph, layer);
+    UnshareBias(graph, layer);
+  }
+  // Again: scales and biases may be others now.
   for (const QuantizedLayer& layer : QuantizedLayers(*graph)) {
     if (layer.bias == graph::kNoValue) continue;
     std::vector<float> values = graph->ConstantOf(layer.bias)->ToFloats();

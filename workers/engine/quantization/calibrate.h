@@ -22,7 +22,9 @@ struct CalibrateOptions {
 // Runs the float graph (the quantizers of `graph` left out) over one epoch of
 // the loader, watches every quantized activation and writes scales and zero
 // points into `graph`. Stores no activation. `progress` is called after each
-// batch with batches done and in all.
+// batch with batches done and in all. INVALID_ARGUMENT with reason
+// NO_CALIBRATION and the node where no finite value was seen; errors of the
+// loader and the executor.
 absl::Status Calibrate(graph::Graph* graph, data::Loader* loader,
                        const CalibrateOptions& options,
                        const std::function<void(int64_t, int64_t)>& progress);
@@ -32,7 +34,9 @@ void RefreshWeightScales(const graph::Graph& graph,
                          runtime::Executor* executor);
 
 // Rounds biases to the grid of int32 at scale s_x * s_w that the file will
-// hold, so that simulation and file are the same function. Call last.
+// hold, so that simulation and file are the same function. Where weights are so
+// small that a bias would not fit, their scale is widened first; a bias that
+// two layers read becomes one for each. Call last.
 void SnapBiases(graph::Graph* graph);
 
 }  // namespace condense::quantization

@@ -36,6 +36,13 @@ int64_t InnerSize(const Tensor& tensor, int64_t axis) {
   return inner;
 }
 
+// [C], or Gemm's [1, C]. What Gemm broadcasts otherwise stays in float.
+bool HasScalePerElement(const Tensor& bias, const std::vector<float>& scales) {
+  return bias.rank() > 0 && bias.num_elements() == bias.dims().back() &&
+         (scales.size() == 1 ||
+          bias.num_elements() == static_cast<int64_t>(scales.size()));
+}
+
 class Lowerer {
  public:
   explicit Lowerer(const Graph& graph) { lowered_.graph = graph; }
@@ -84,15 +91,16 @@ class Lowerer {
         name + "_quantized", Tensor::Of<int32_t>(bias.dims(), integers));
     const ValueId scale = graph().AddConstant(
         name + "_scale", Tensor::Of<float>(dims, layer.bias_scales));
+    const int64_t axis = per_tensor ? -1 : bias.rank() - 1;
     std::map<std::string, graph::Attribute> attrs;
-    if (!per_tensor) attrs["axis"] = int64_t{0};
+    if (!per_tensor) attrs["axis"] = axis;
     const NodeId dequantize = graph().InsertBefore(
         layer.node, "DequantizeLinear", name + "_DequantizeLinear",
         {quantized, scale}, name + "_dequantized", attrs);
     graph().mutable_node(layer.node).inputs[2] =
         graph().node(dequantize).outputs[0];
     lowered_.tensors.push_back({name, bias.dims(), "int32", layer.bias_scales,
-                                std::vector<int64_t>{0}, per_tensor ? -1 : 0});
+                                std::vector<int64_t>{0}, axis});
   }
 
   absl::Status LowerWeight(NodeId id) {
@@ -187,7 +195,9 @@ std::vector<QuantizedLayer> QuantizedLayers(const Graph& graph) {
              ->ToFloats()) {
       layer.bias_scales.push_back(s_x * s_w);
     }
-    if (!node.Is("MatMul") && graph.IsConstant(node.input(2))) {
+    if (!node.Is("MatMul") && graph.IsConstant(node.input(2)) &&
+        HasScalePerElement(*graph.ConstantOf(node.input(2)),
+                           layer.bias_scales)) {
       layer.bias = node.input(2);
     }
     layers.push_back(std::move(layer));

@@ -13,8 +13,8 @@ namespace condense::quantization {
 struct QuantizedLayer {
   graph::NodeId node = graph::kNoNode;
   graph::NodeId weight_quantizer = graph::kNoNode;
-  // kNoValue: none. int32 in the file, at bias_scales = s_x * s_w (one, or one
-  // per channel).
+  // kNoValue: none, or one that is broadcast and stays in float. int32 in the
+  // file, at bias_scales = s_x * s_w (one, or one per channel).
   graph::ValueId bias = graph::kNoValue;
   std::vector<float> bias_scales;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace condense::quantization {
 
@@ -26,20 +27,21 @@ void Observer::Cover(double low, double high) {
 }
 
 void Observer::Add(absl::Span<const float> values) {
-  if (values.empty()) return;
-  float low = values[0], high = values[0];
+  float low = std::numeric_limits<float>::infinity(), high = -low;
   for (float v : values) {
+    if (!std::isfinite(v)) continue;
     low = std::min(low, v);
     high = std::max(high, v);
   }
-  if (!std::isfinite(low) || !std::isfinite(high)) return;
+  if (low > high) return;
   Cover(low, high);
   low_ = count_ == 0 ? low : std::min<double>(low_, low);
   high_ = count_ == 0 ? high : std::max<double>(high_, high);
-  count_ += static_cast<int64_t>(values.size());
   const float scale = static_cast<float>(1 / width_);
   const float from = static_cast<float>(from_);
   for (float v : values) {
+    if (!std::isfinite(v)) continue;
+    ++count_;
     const int bin = static_cast<int>((v - from) * scale);
     bins_[std::clamp(bin, 0, kBins - 1)] += 1;
   }

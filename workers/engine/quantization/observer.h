@@ -17,6 +17,7 @@ class Observer {
  public:
   static constexpr int kBins = 2048;
 
+  // Infinities and NaN are passed over.
   void Add(absl::Span<const float> values);
 
   bool empty() const { return count_ == 0; }

@@ -30,11 +30,11 @@ bool HasWeight(const Graph& graph, const Node& node) {
          graph.IsConstant(node.input(1));
 }
 
-// The axis of output channels in the weight.
+// The axis of output channels in the weight; -1 for a vector, which has none.
 int64_t ChannelAxis(const Node& node, const Tensor& weight) {
   if (node.Is("Conv")) return 0;
   if (node.Is("Gemm")) return node.Int("transB", 0) ? 0 : 1;
-  return weight.rank() - 1;
+  return weight.rank() < 2 ? -1 : weight.rank() - 1;
 }
 
 class Placer {
@@ -54,7 +54,10 @@ class Placer {
     for (ValueId id : inputs) {
       if (marked_.count(id) > 0) QuantizeInput(id);
     }
-    for (NodeId id : order) QuantizeOutput(id);
+    for (NodeId id : order) {
+      const std::vector<ValueId> outputs = graph().node(id).outputs;
+      for (ValueId output : outputs) QuantizeOutput(id, output);
+    }
     CONDENSE_RETURN_IF_ERROR(graph::InferShapes(graph()));
     return std::move(placement_);
   }
@@ -153,7 +156,8 @@ class Placer {
     for (auto it = order.rbegin(); it != order.rend(); ++it) {
       const Node& node = graph().node(*it);
       if (!KeepsValues(node) || !Wanted(node)) continue;
-      if (marked_.count(node.outputs[0]) > 0) {
+      if (marked_.count(node.outputs[0]) > 0 &&
+          !graph().IsConstant(node.inputs[0])) {
         marked_.insert(node.inputs[0]);
         same_as_input_.insert(*it);
       }
@@ -226,9 +230,8 @@ class Placer {
     grids_[id] = grid;
   }
 
-  void QuantizeOutput(NodeId id) {
-    const ValueId out = graph().node(id).outputs[0];
-    if (marked_.count(out) == 0) return;
+  void QuantizeOutput(NodeId id, ValueId out) {
+    if (out == kNoValue || marked_.count(out) == 0) return;
     const std::string name = graph().value(out).name;
     GridIds grid;
     if (same_as_input_.count(id) > 0) {

@@ -1,0 +1,256 @@
+#include "workers/engine/quantization/placement.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "workers/engine/graph/verify.h"
+#include "workers/engine/quantization/quantization_test_graphs.h"
+
+namespace condense::quantization {
+namespace {
+
+using graph::Graph;
+using graph::kNoNode;
+using graph::Node;
+using graph::Tensor;
+using graph::ValueId;
+using ::testing::ElementsAre;
+using ::testing::Pair;
+
+Placement Place(const Graph& g, const Numerics& numerics = RuntimeNumerics()) {
+  auto placement = PlaceQuantizers(g, numerics);
+  EXPECT_TRUE(placement.ok()) << placement.status();
+  EXPECT_TRUE(graph::Verify(placement->graph).ok())
+      << graph::Verify(placement->graph);
+  return *std::move(placement);
+}
+
+TEST(WeightScalesTest, AreTheLargestValuePerChannelOverTheLevels) {
+  // [2, 1, 2]: rows (1, -2) and (3, .5).
+  const Tensor weight =
+      Tensor::Of<float>({2, 1, 2}, std::vector<float>{1, -2, 3, 0.5f});
+  EXPECT_THAT(WeightScales(weight, 0, 127), ElementsAre(2.f / 127, 3.f / 127));
+  EXPECT_THAT(WeightScales(weight, 2, 63), ElementsAre(3.f / 63, 2.f / 63));
+  EXPECT_THAT(WeightScales(weight, -1, 7), ElementsAre(3.f / 7));
+  EXPECT_THAT(
+      WeightScales(Tensor::Of<float>({1, 2}, std::vector<float>{0, 0}), 0, 127),
+      ElementsAre(1.f / 127));
+}
+
+TEST(PlacementTest, NothingStandsInsideOfAFusion) {
+  Graph g;
+  const ValueId conv = Conv(&g, "conv", Image(&g, 3), 3, 4);
+  g.AddOutput(Op(&g, "Relu", "relu", {conv}));
+  const Placement placement = Place(g);
+  const Graph& q = placement.graph;
+  EXPECT_EQ(Count(q, "weight"), 1);
+  // The input and what leaves the Relu.
+  EXPECT_EQ(Count(q, "activation"), 2);
+  EXPECT_NE(QuantizerInto(q, "conv", 0), nullptr);
+  EXPECT_NE(QuantizerInto(q, "conv", 1), nullptr);
+  EXPECT_EQ(QuantizerInto(q, "conv", 2), nullptr);
+  EXPECT_EQ(QuantizerInto(q, "relu"), nullptr);
+  const Node* last = QuantizerOf(q, q.outputs()[0]);
+  ASSERT_NE(last, nullptr);
+  EXPECT_EQ(last->String("dtype", ""), "uint8");
+  EXPECT_EQ(last->Int("qmin", -1), 0);
+  EXPECT_EQ(last->Int("qmax", -1), 255);
+  EXPECT_TRUE(placement.frozen.empty());
+}
+
+TEST(PlacementTest, AGraphOutputKeepsItsNameAndShape) {
+  Graph g;
+  g.AddOutput(Conv(&g, "conv", Image(&g, 3), 3, 4));
+  const Graph q = Place(g).graph;
+  EXPECT_EQ(q.value(q.outputs()[0]).name, "conv.y");
+  EXPECT_EQ(graph::ShapeText(q.value(q.outputs()[0]).shape), "[N, 4, 6, 6]");
+  EXPECT_EQ(q.value(q.inputs()[0]).name, "x");
+}
+
+TEST(PlacementTest, WithoutTheFusionTheChainIsTwoKernels) {
+  Graph g;
+  const ValueId conv = Conv(&g, "conv", Image(&g, 3), 3, 4);
+  g.AddOutput(Op(&g, "Relu", "relu", {conv}));
+  Numerics numerics = RuntimeNumerics();
+  numerics.fusions.clear();
+  EXPECT_NE(QuantizerInto(Place(g, numerics).graph, "relu"), nullptr);
+}
+
+TEST(PlacementTest, AValueThatSomeoneElseReadsIsNotFusedAway) {
+  Graph g;
+  const ValueId conv = Conv(&g, "conv", Image(&g, 3), 3, 4);
+  const ValueId relu = Op(&g, "Relu", "relu", {conv});
+  g.AddOutput(Op(&g, "Add", "add", {relu, conv}));
+  const Graph q = Place(g).graph;
+  EXPECT_NE(QuantizerInto(q, "relu"), nullptr);
+  EXPECT_NE(QuantizerInto(q, "add", 0), nullptr);
+  EXPECT_NE(QuantizerInto(q, "add", 1), nullptr);
+}
+
+TEST(PlacementTest, AResidualAddGetsBothOfItsInputsQuantized) {
+  Graph g;
+  const ValueId x = Image(&g, 4);
+  const ValueId first = Op(&g, "Relu", "relu1", {Conv(&g, "conv1", x, 4, 4)});
+  const ValueId second = Conv(&g, "conv2", first, 4, 4);
+  const ValueId sum = Op(&g, "Add", "add", {second, x});
+  g.AddOutput(Op(&g, "Relu", "relu2", {sum}));
+  const Graph q = Place(g).graph;
+  // x, relu1, conv2, relu2.
+  EXPECT_EQ(Count(q, "activation"), 4);
+  const Node* left = QuantizerInto(q, "add", 0);
+  const Node* right = QuantizerInto(q, "add", 1);
+  ASSERT_NE(left, nullptr);
+  ASSERT_NE(right, nullptr);
+  EXPECT_NE(left->inputs[1], right->inputs[1]);
+  // The shortcut reads the quantizer that the first convolution reads.
+  EXPECT_EQ(right, QuantizerInto(q, "conv1", 0));
+  EXPECT_EQ(QuantizerInto(q, "relu2"), nullptr);
+}
+
+TEST(PlacementTest, MaxPoolGivesTheScaleOfItsInputToItsOutput) {
+  Graph g;
+  const std::map<std::string, graph::Attribute> window = {
+      {"kernel_shape", std::vector<int64_t>{2, 2}},
+      {"strides", std::vector<int64_t>{2, 2}}};
+  const ValueId relu =
+      Op(&g, "Relu", "relu", {Conv(&g, "conv", Image(&g, 3), 3, 4)});
+  const ValueId pool = Op(&g, "MaxPool", "pool", {relu}, window);
+  g.AddOutput(Conv(&g, "next", pool, 4, 4));
+  const Graph q = Place(g).graph;
+  const Node* before = QuantizerInto(q, "pool");
+  const Node* after = QuantizerInto(q, "next");
+  ASSERT_NE(before, nullptr);
+  ASSERT_NE(after, nullptr);
+  EXPECT_NE(before, after);
+  EXPECT_EQ(before->inputs[1], after->inputs[1]);
+  EXPECT_EQ(before->inputs[2], after->inputs[2]);
+  // Where it runs in float the scale is its own.
+  Numerics numerics = RuntimeNumerics();
+  numerics.quantized_ops.erase("MaxPool");
+  const Graph f = Place(g, numerics).graph;
+  EXPECT_NE(QuantizerInto(f, "pool")->inputs[1],
+            QuantizerInto(f, "next")->inputs[1]);
+}
+
+TEST(PlacementTest, AMoveBeforeAKernelTakesTheKernelsGridToItsInput) {
+  Graph g;
+  const ValueId flat = Op(&g, "Flatten", "flatten", {Image(&g, 1)});
+  const ValueId w = g.AddConstant("w", training::Filled({36, 2}, 1));
+  g.AddOutput(Op(&g, "MatMul", "head", {flat, w}));
+  const Graph q = Place(g).graph;
+  ASSERT_NE(QuantizerInto(q, "flatten"), nullptr);
+  EXPECT_EQ(QuantizerInto(q, "flatten")->inputs[1],
+            QuantizerInto(q, "head")->inputs[1]);
+}
+
+TEST(PlacementTest, EveryOutputOfASplitThatAKernelReadsIsQuantized) {
+  Graph g;
+  const ValueId x = Image(&g, 4);
+  const auto split =
+      g.AddNode("Split", "split", {x}, {"s0", "s1"}, {{"axis", int64_t{1}}});
+  const ValueId second = g.node(split).outputs[1];
+  const ValueId pool = Op(&g, "MaxPool", "pool", {second},
+                          {{"kernel_shape", std::vector<int64_t>{1, 1}}});
+  g.AddOutput(g.node(split).outputs[0]);
+  g.AddOutput(Conv(&g, "conv", pool, 2, 2));
+  const Graph q = Place(g).graph;
+  ASSERT_NE(QuantizerInto(q, "pool"), nullptr);
+  EXPECT_EQ(QuantizerInto(q, "pool")->inputs[1],
+            QuantizerInto(q, "conv")->inputs[1]);
+  EXPECT_EQ(QuantizerOf(q, q.outputs()[0]), nullptr);
+}
+
+TEST(PlacementTest, ArithmeticWithAConstantStaysInFloat) {
+  Graph g;
+  const ValueId mean = g.AddConstant("mean", training::Filled({3, 1, 1}, 1));
+  g.AddOutput(Op(&g, "Add", "add", {Image(&g, 3), mean}));
+  const Graph q = Place(g).graph;
+  EXPECT_EQ(Count(q, "activation") + Count(q, "weight"), 0);
+}
+
+TEST(PlacementTest, OverridesLeaveALayerInFloatAndSayWhy) {
+  Graph g = training::BarsNet(false);
+  Numerics numerics = RuntimeNumerics();
+  numerics.skip = {"head"};
+  const Placement skipped = Place(g, numerics);
+  EXPECT_EQ(QuantizerInto(skipped.graph, "head", 1), nullptr);
+  EXPECT_NE(QuantizerInto(skipped.graph, "conv", 1), nullptr);
+  EXPECT_EQ(QuantizerOf(skipped.graph, skipped.graph.outputs()[0]), nullptr);
+  EXPECT_THAT(
+      skipped.frozen,
+      ElementsAre(Pair("head", "the recipe's overrides leave it in float")));
+  numerics.skip.clear();
+  numerics.quantized_ops.erase("Gemm");
+  EXPECT_THAT(Place(g, numerics).frozen,
+              ElementsAre(Pair("head", "the device profile runs it in float")));
+}
+
+TEST(PlacementTest, BitsOfOneLayerMayDiffer) {
+  const Graph g = training::BarsNet(false);
+  Numerics numerics = RuntimeNumerics();
+  numerics.weight_bits = 7;
+  numerics.bits = {{"head", 4}};
+  const Graph q = Place(g, numerics).graph;
+  const Node* conv = QuantizerInto(q, "conv", 1);
+  const Node* head = QuantizerInto(q, "head", 1);
+  EXPECT_EQ(conv->Int("qmax", 0), 63);
+  EXPECT_EQ(conv->Int("qmin", 0), -63);
+  EXPECT_EQ(head->Int("qmax", 0), 7);
+  EXPECT_EQ(Floats(q, head->inputs[1]),
+            WeightScales(*g.ConstantOf(g.FindValue("head.w")), 0, 7));
+}
+
+TEST(PlacementTest, ScalesLieAlongTheOutputChannels) {
+  Graph g;
+  const ValueId x = g.AddInput("x", graph::DType::kFloat32,
+                               graph::Shape{graph::Dim::Symbol("N"), 3});
+  auto weight = [&g](const char* name, std::vector<int64_t> dims) {
+    return g.AddConstant(name, training::Filled(std::move(dims), 1));
+  };
+  ValueId y = Op(&g, "Gemm", "rows", {x, weight("a", {4, 3})},
+                 {{"transB", int64_t{1}}});
+  y = Op(&g, "Gemm", "columns", {y, weight("b", {4, 5})});
+  y = Op(&g, "MatMul", "matmul", {y, weight("c", {5, 6})});
+  g.AddOutput(Op(&g, "MatMul", "vector", {y, weight("d", {6})}));
+  const Graph q = Place(g).graph;
+  auto axis = [&q](const char* name) {
+    return QuantizerInto(q, name, 1)->Int("axis", -1);
+  };
+  auto scales = [&q](const char* name) {
+    return Floats(q, QuantizerInto(q, name, 1)->inputs[1]).size();
+  };
+  EXPECT_EQ(axis("rows"), 0);
+  EXPECT_EQ(scales("rows"), 4u);
+  EXPECT_EQ(axis("columns"), 1);
+  EXPECT_EQ(scales("columns"), 5u);
+  EXPECT_EQ(axis("matmul"), 1);
+  EXPECT_EQ(scales("matmul"), 6u);
+  // Its only axis is summed over.
+  EXPECT_EQ(axis("vector"), -1);
+  EXPECT_EQ(scales("vector"), 1u);
+}
+
+TEST(PlacementTest, PerTensorScalesAndSignedActivationsAsTheProfileSays) {
+  Graph g;
+  g.AddOutput(Conv(&g, "conv", Image(&g, 3), 3, 4));
+  Numerics numerics = RuntimeNumerics();
+  numerics.per_channel = false;
+  numerics.activation_unsigned = false;
+  const Graph q = Place(g, numerics).graph;
+  const Node* weight = QuantizerInto(q, "conv", 1);
+  EXPECT_FALSE(weight->Has("axis"));
+  EXPECT_EQ(q.ConstantOf(weight->inputs[1])->rank(), 0);
+  const Node* input = QuantizerInto(q, "conv", 0);
+  EXPECT_EQ(input->String("dtype", ""), "int8");
+  EXPECT_EQ(input->Int("qmin", 0), -128);
+  EXPECT_EQ(input->Int("qmax", 0), 127);
+}
+
+TEST(PlacementTest, AnUnquantizableGraphComesBackAsItWas) {
+  Graph g;
+  g.AddOutput(Op(&g, "Sigmoid", "sigmoid", {Image(&g, 3)}));
+  const Graph q = Place(g).graph;
+  EXPECT_EQ(q.order().size(), 1u);
+}
+
+}  // namespace
+}  // namespace condense::quantization
