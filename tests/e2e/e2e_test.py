@@ -100,6 +100,34 @@ class DigitsTest(StackTest):
         self.assertEqual(job["artifacts"][0]["verdict"], "TOO_LARGE")
 
 
+class CommandsTest(StackTest):
+    def test_every_command_answers_from_a_real_server(self):
+        self.stack.add_worker("w1")
+        health = self.stack.condense("health")
+        self.assertIn("SERVING", health.stdout)
+        profiles = [json.loads(line) for line in self.stack.condense("profiles", "list", "--json").stdout.splitlines()]
+        self.assertEqual({p["id"] for p in profiles}, {PROFILE, SMALL_PROFILE})
+        self.assertIn("VPMADDUBSW", self.stack.condense("profiles", "show", SMALL_PROFILE).stdout)
+        workers = wait_for("the worker is listed", lambda: self.stack.condense("workers", "--json").stdout.splitlines())
+        self.assertEqual(json.loads(workers[0])["name"], "w1")
+        submitted = self.stack.submit((DIGITS / "ptq.yaml").read_text(), "--name", "a title", "--label", "team=vision",
+                                      "--request-id", "5f0c3d1e-7d39-4b7a-9a53-0a8f4f6f1d11")
+        name = submitted["name"]
+        self.assertLessEqual({"name", "uid", "state", "request_id"}, set(submitted))
+        again = self.stack.submit((DIGITS / "ptq.yaml").read_text(), "--name", "a title", "--label", "team=vision",
+                                  "--request-id", "5f0c3d1e-7d39-4b7a-9a53-0a8f4f6f1d11")
+        self.assertEqual(again["name"], name, "the same request is the same job")
+        self.stack.wait_state(name, "SUCCEEDED")
+        short = name.split("/")[-1]
+        listed = [json.loads(line) for line in self.stack.condense("list", "--json").stdout.splitlines()]
+        self.assertEqual([j["name"] for j in listed], [name])
+        artifacts = [json.loads(line) for line in self.stack.condense("artifacts", "--json", short).stdout.splitlines()]
+        self.assertEqual(artifacts[0]["verdict"], "PASSED")
+        self.assertIn("PASSED", self.stack.condense("report", short).stdout)
+        folder = self.stack.download(name) / PROFILE
+        self.assertTrue((folder / "model.onnx").exists())
+
+
 class EngineKilledTest(StackTest):
     def test_the_job_goes_on_from_a_checkpoint_to_the_same_file(self):
         worker = self.stack.add_worker("w1", "--checkpoint-interval", "0.3")
