@@ -73,7 +73,11 @@ function(condense_test)
     set_tests_properties(${ARG_NAME} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
                          ENVIRONMENT "${env}" SKIP_REGULAR_EXPRESSION "\\[  SKIPPED \\]")
   else()
-    gtest_discover_tests(${ARG_NAME} DISCOVERY_TIMEOUT 60
-      PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "${env}")
+    # Lists do not survive here: one label, one variable.
+    set(properties TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "CONDENSE_SOURCE_DIR=${PROJECT_SOURCE_DIR}")
+    if(ARG_LABELS)
+      list(APPEND properties LABELS ${ARG_LABELS})
+    endif()
+    gtest_discover_tests(${ARG_NAME} DISCOVERY_TIMEOUT 60 PROPERTIES ${properties})
   endif()
 endfunction()

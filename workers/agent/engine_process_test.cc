@@ -1,10 +1,10 @@
 #include "workers/agent/engine_process.h"
 
 #include <csignal>
-#include <cstdlib>
 #include <filesystem>
 
 #include "common/error.h"
+#include "common/files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "workers/agent/engine_pool.h"
@@ -24,8 +24,9 @@ class EngineProcessTest : public testing::Test {
 
   EngineOptions Options(const std::string& mode) const {
     EngineOptions options;
-    options.binary =
-        std::string(std::getenv("CONDENSE_BINARY_DIR")) + "/tests/fake_engine";
+    // Beside this test.
+    const std::string self = SelfPath();
+    options.binary = self.substr(0, self.rfind('/')) + "/fake_engine";
     options.device = mode;
     options.stderr_path = folder_ + "/stderr";
     return options;
