@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -68,7 +69,12 @@ struct Value {
   std::optional<Tensor> constant;
 };
 
-// One operation with the semantics of ONNX operator `op` at the graph's opset.
+// One operation with the semantics of ONNX operator `op` at the graph's opset,
+// or at the first opset that has it (Gelu, GroupNormalization and others are
+// newer than kOpset).
+// If, Loop and Scan hold their bodies as attributes. What a body reads from
+// outside are inputs of it behind its formal ones, the same for all bodies of
+// a node, and inputs of the node behind its own; "captures" counts them.
 // Domain "condense" holds operators of our own:
 //   FakeQuantize(x, scale, zero_point) -> y, the simulation of one quantizer.
 //     y = (clip(round_half_even(x / scale) + zero_point, qmin, qmax) -
@@ -183,6 +189,7 @@ class Graph {
   // suffix.
   void RenameValue(ValueId id, absl::string_view name);
   void ReplaceInput(size_t index, ValueId id) { inputs_[index] = id; }
+  void SetInputs(std::vector<ValueId> ids) { inputs_ = std::move(ids); }
   void ReplaceOutput(size_t index, ValueId id) { outputs_[index] = id; }
   // Removes values that no node, input or output refers to.
   void RemoveDeadValues();

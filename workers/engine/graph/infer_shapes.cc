@@ -50,6 +50,9 @@ const RuleTable& Rules() {
     AddLinearRules(table);
     AddLayoutRules(table);
     AddReductionRules(table);
+    AddIndexingRules(table);
+    AddSequenceRules(table);
+    AddControlFlowRules(table);
     return table;
   }();
   return rules;
@@ -57,16 +60,25 @@ const RuleTable& Rules() {
 
 }  // namespace
 
+absl::Status InferNode(Graph& graph, NodeId id) {
+  const Context context{graph, graph.node(id)};
+  if (context.node.IsFakeQuantize()) return SameAsInput(context);
+  auto rule = Rules().find(context.node.op);
+  if (rule == Rules().end() || !context.node.domain.empty()) {
+    return absl::OkStatus();
+  }
+  // Most operators keep the type of their first input, also where the shape is
+  // not known and the rule gives up.
+  if (context.node.outputs[0] != kNoValue &&
+      graph.value(context.node.outputs[0]).dtype == DType::kUndefined) {
+    context.Set(0, context.DTypeAt(0), std::nullopt);
+  }
+  return rule->second(context);
+}
+
 absl::Status InferShapes(Graph& graph) {
   for (NodeId id : graph.order()) {
-    const Context context{graph, graph.node(id)};
-    if (context.node.IsFakeQuantize()) {
-      CONDENSE_RETURN_IF_ERROR(SameAsInput(context));
-      continue;
-    }
-    auto rule = Rules().find(context.node.op);
-    if (rule == Rules().end() || !context.node.domain.empty()) continue;
-    CONDENSE_RETURN_IF_ERROR(rule->second(context));
+    CONDENSE_RETURN_IF_ERROR(InferNode(graph, id));
   }
   return absl::OkStatus();
 }

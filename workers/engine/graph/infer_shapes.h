@@ -12,6 +12,9 @@ namespace condense::graph {
 // SHAPE_MISMATCH and the node where shapes contradict an operator.
 absl::Status InferShapes(Graph& graph);
 
+// The same for one node whose inputs are inferred.
+absl::Status InferNode(Graph& graph, NodeId id);
+
 }  // namespace condense::graph
 
 #endif  // CONDENSE_WORKERS_ENGINE_GRAPH_INFER_SHAPES_H_

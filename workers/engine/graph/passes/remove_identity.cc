@@ -14,7 +14,8 @@ bool AllZero(const Tensor* tensor) {
 }
 
 bool ChangesNothing(const Graph& graph, const Node& node) {
-  if (node.Is("Identity") || node.Is("Dropout")) return true;
+  if (node.Is("Identity")) return true;
+  if (node.Is("Dropout")) return node.outputs.size() == 1;
   if (node.Is("Cast")) {
     const DType from = graph.value(node.inputs[0]).dtype;
     return from != DType::kUndefined &&

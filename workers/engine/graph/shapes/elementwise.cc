@@ -33,15 +33,43 @@ absl::Status Cast(const Context& c) {
   return absl::OkStatus();
 }
 
+absl::Status CastLike(const Context& c) {
+  c.Set(0, c.DTypeAt(1), c.ShapeOf(0));
+  return absl::OkStatus();
+}
+
 absl::Status Quantize(const Context& c) {
   const DType dtype = c.DTypeAt(2);
-  c.Set(0, dtype == DType::kUndefined ? DType::kUint8 : dtype, c.ShapeOf(0));
+  c.Set(0,
+        dtype == DType::kUndefined
+            ? DTypeFromName(c.node.String("output_dtype", "uint8"))
+            : dtype,
+        c.ShapeOf(0));
   return absl::OkStatus();
 }
 
 absl::Status Dequantize(const Context& c) {
-  c.Set(0, DType::kFloat32, c.ShapeOf(0));
+  const DType scale = c.DTypeAt(1);
+  c.Set(0, scale == DType::kUndefined ? DType::kFloat32 : scale, c.ShapeOf(0));
   return absl::OkStatus();
+}
+
+absl::Status DynamicQuantize(const Context& c) {
+  c.Set(0, DType::kUint8, c.ShapeOf(0));
+  c.Set(1, DType::kFloat32, Shape());
+  c.Set(2, DType::kUint8, Shape());
+  return absl::OkStatus();
+}
+
+// To bool, element by element.
+absl::Status Predicate(const Context& c) {
+  c.Set(0, DType::kBool, c.ShapeOf(0));
+  return absl::OkStatus();
+}
+
+absl::Status Dropout(const Context& c) {
+  c.Set(1, DType::kBool, c.ShapeOf(0));
+  return SameAsInput(c);
 }
 
 absl::Status Normalization(const Context& c) {
@@ -51,6 +79,14 @@ absl::Status Normalization(const Context& c) {
       (*x)[1].value != (*scale)[0].value) {
     return c.Mismatch("scale and input have different channels");
   }
+  if (c.node.op == "LayerNormalization" && x) {
+    CONDENSE_ASSIGN_OR_RETURN(size_t from,
+                              Axis(c, c.node.Int("axis", -1), x->size()));
+    Shape statistics = *x;
+    for (size_t i = from; i < x->size(); ++i) statistics[i] = Dim(1);
+    c.Set(1, DType::kFloat32, statistics);
+    c.Set(2, DType::kFloat32, statistics);
+  }
   return SameAsInput(c);
 }
 
@@ -59,23 +95,30 @@ absl::Status Normalization(const Context& c) {
 void AddElementwiseRules(RuleTable* table) {
   for (const char* op : {"Abs",
                          "Acos",
+                         "Acosh",
                          "Asin",
+                         "Asinh",
                          "Atan",
+                         "Atanh",
+                         "BitwiseNot",
+                         "Celu",
                          "Ceil",
                          "Clip",
                          "Cos",
-                         "Dropout",
+                         "Cosh",
                          "Elu",
                          "Erf",
                          "Exp",
                          "Floor",
                          "Gelu",
                          "HardSigmoid",
+                         "Hardmax",
                          "HardSwish",
                          "Identity",
                          "LeakyRelu",
                          "Log",
                          "LogSoftmax",
+                         "MeanVarianceNormalization",
                          "Mish",
                          "Neg",
                          "Not",
@@ -84,23 +127,30 @@ void AddElementwiseRules(RuleTable* table) {
                          "Relu",
                          "Round",
                          "Selu",
+                         "Shrink",
                          "Sigmoid",
                          "Sign",
                          "Sin",
+                         "Sinh",
                          "Softmax",
                          "Softplus",
                          "Softsign",
                          "Sqrt",
+                         "Swish",
                          "Tan",
                          "Tanh",
                          "ThresholdedRelu",
                          "LRN",
                          "LpNormalization",
-                         "CumSum"}) {
+                         "CumSum",
+                         "RMSNormalization",
+                         "ReverseSequence",
+                         "Trilu"}) {
     (*table)[op] = SameAsInput;
   }
-  for (const char* op : {"Add", "Sub", "Mul", "Div", "Pow", "Min", "Max",
-                         "Mean", "Sum", "Mod"}) {
+  for (const char* op :
+       {"Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Mean", "Sum", "Mod",
+        "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor"}) {
     (*table)[op] = Arithmetic;
   }
   for (const char* op : {"Equal", "Greater", "GreaterOrEqual", "Less",
@@ -112,6 +162,11 @@ void AddElementwiseRules(RuleTable* table) {
     (*table)[op] = Normalization;
   }
   (*table)["Where"] = Where;
+  (*table)["CastLike"] = CastLike;
+  (*table)["Dropout"] = Dropout;
+  (*table)["DynamicQuantizeLinear"] = DynamicQuantize;
+  (*table)["IsInf"] = Predicate;
+  (*table)["IsNaN"] = Predicate;
   (*table)["Cast"] = Cast;
   (*table)["QuantizeLinear"] = Quantize;
   (*table)["DequantizeLinear"] = Dequantize;

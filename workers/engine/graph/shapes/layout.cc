@@ -7,6 +7,9 @@
 namespace condense::graph {
 namespace {
 
+// Of a shape that is computed: beyond any model.
+constexpr int64_t kRankMax = 64;
+
 absl::Status Flatten(const Context& c) {
   const MaybeShape x = c.ShapeOf(0);
   if (!x) return absl::OkStatus();
@@ -31,7 +34,15 @@ absl::Status Flatten(const Context& c) {
 absl::Status Reshape(const Context& c) {
   const MaybeShape x = c.ShapeOf(0);
   const auto wanted = c.IntsAt(1);
-  if (!wanted) return absl::OkStatus();
+  if (!wanted) {
+    const MaybeShape sizes = c.ShapeOf(1);
+    if (sizes && sizes->size() == 1 && (*sizes)[0].known() &&
+        (*sizes)[0].value <= kRankMax &&
+        !c.graph.value(c.node.outputs[0]).shape) {
+      c.Set(0, c.DTypeAt(0), Shape((*sizes)[0].value));
+    }
+    return absl::OkStatus();
+  }
   Shape out;
   int infer_at = -1;
   for (size_t i = 0; i < wanted->size(); ++i) {
@@ -156,7 +167,10 @@ absl::Status Slice(const Context& c) {
   const MaybeShape x = c.ShapeOf(0);
   const auto starts = c.IntsAt(1), ends = c.IntsAt(2);
   if (!x) return absl::OkStatus();
-  if (!starts || !ends) {
+  auto computed = [&](size_t i) {
+    return c.node.input(i) != kNoValue && !c.IntsAt(i);
+  };
+  if (!starts || !ends || computed(3) || computed(4)) {
     c.Set(0, c.DTypeAt(0), Shape(x->size()));
     return absl::OkStatus();
   }
@@ -215,7 +229,12 @@ absl::Status Squeeze(const Context& c) {
       CONDENSE_ASSIGN_OR_RETURN(size_t at, Axis(c, axis, x->size()));
       drop[at] = true;
     }
+  } else if (c.node.input(1) != kNoValue) {
+    return absl::OkStatus();  // axes that are computed
   } else {
+    for (const Dim& dim : *x) {
+      if (!dim.known()) return absl::OkStatus();
+    }
     for (size_t i = 0; i < x->size(); ++i) drop[i] = (*x)[i] == Dim(1);
   }
   Shape out;
@@ -248,11 +267,24 @@ absl::Status Unsqueeze(const Context& c) {
 
 absl::Status Pad(const Context& c) {
   const MaybeShape x = c.ShapeOf(0);
-  const auto pads = c.IntsAt(1);
+  auto pads = c.IntsAt(1);
   if (!x) return absl::OkStatus();
-  if (!pads) {
+  const auto axes = c.IntsAt(3);
+  if (!pads || (c.node.input(3) != kNoValue && !axes)) {
     c.Set(0, c.DTypeAt(0), Shape(x->size()));
     return absl::OkStatus();
+  }
+  if (axes) {
+    if (pads->size() != 2 * axes->size()) {
+      return c.Mismatch("pads and axes differ in length");
+    }
+    std::vector<int64_t> full(2 * x->size(), 0);
+    for (size_t i = 0; i < axes->size(); ++i) {
+      CONDENSE_ASSIGN_OR_RETURN(size_t at, Axis(c, (*axes)[i], x->size()));
+      full[at] = (*pads)[i];
+      full[at + x->size()] = (*pads)[i + axes->size()];
+    }
+    pads = full;
   }
   if (pads->size() != 2 * x->size())
     return c.Mismatch("pads have another rank");
@@ -271,7 +303,15 @@ absl::Status Pad(const Context& c) {
 absl::Status Expand(const Context& c) {
   const MaybeShape x = c.ShapeOf(0);
   const auto wanted = c.IntsAt(1);
-  if (!x || !wanted) return absl::OkStatus();
+  if (!x || !wanted) {
+    const MaybeShape sizes = c.ShapeOf(1);
+    if (x && sizes && sizes->size() == 1 && (*sizes)[0].known() &&
+        (*sizes)[0].value <= kRankMax) {
+      const size_t rank = std::max<size_t>(x->size(), (*sizes)[0].value);
+      c.Set(0, c.DTypeAt(0), Shape(rank));
+    }
+    return absl::OkStatus();
+  }
   CONDENSE_ASSIGN_OR_RETURN(
       Shape out, Broadcast(c, *x, Shape(wanted->begin(), wanted->end())));
   c.Set(0, c.DTypeAt(0), out);
@@ -292,24 +332,91 @@ absl::Status ConstantOfShape(const Context& c) {
 absl::Status Resize(const Context& c) {
   const MaybeShape x = c.ShapeOf(0);
   if (!x) return absl::OkStatus();
+  std::vector<int64_t> axes = c.node.Ints("axes");
+  for (size_t i = axes.size(); c.node.Ints("axes").empty() && i < x->size();
+       ++i) {
+    axes.push_back(static_cast<int64_t>(i));
+  }
   Shape out = *x;
-  if (const auto sizes = c.IntsAt(3); sizes && sizes->size() == x->size()) {
-    for (size_t i = 0; i < x->size(); ++i) {
-      if (i > 0 || (*x)[0].known()) out[i] = Dim((*sizes)[i]);
+  const bool stretch =
+      c.node.String("keep_aspect_ratio_policy", "stretch") == "stretch";
+  const auto sizes = c.IntsAt(3);
+  const Tensor* scales = c.graph.ConstantOf(c.node.input(2));
+  const bool cropped = c.node.String("coordinate_transformation_mode", "") ==
+                       "tf_crop_and_resize";
+  for (size_t i = 0; i < axes.size(); ++i) {
+    CONDENSE_ASSIGN_OR_RETURN(size_t at, Axis(c, axes[i], x->size()));
+    if (sizes && sizes->size() == axes.size() && stretch) {
+      // A batch that is a symbol stays one.
+      if (at > 0 || (*x)[0].known()) out[at] = Dim((*sizes)[i]);
+    } else if (!sizes && scales != nullptr && !cropped &&
+               scales->num_elements() == static_cast<int64_t>(axes.size())) {
+      const float factor = scales->ToFloats()[i];
+      if (factor == 1) continue;
+      out[at] = out[at].known()
+                    ? Dim(static_cast<int64_t>(
+                          static_cast<double>(out[at].value) * factor))
+                    : Dim();
+    } else {
+      out[at] = Dim();
     }
-  } else if (const Tensor* scales = c.graph.ConstantOf(c.node.input(2))) {
-    const std::vector<float> factors = scales->ToFloats();
-    if (factors.size() != x->size())
-      return c.Mismatch("scales have another rank");
-    for (size_t i = 0; i < x->size(); ++i) {
-      if (factors[i] == 1) continue;
-      out[i] =
-          out[i].known()
-              ? Dim(static_cast<int64_t>(out[i].value * double{factors[i]}))
-              : Dim();
-    }
-  } else {
-    out.assign(x->size(), Dim());
+  }
+  c.Set(0, c.DTypeAt(0), out);
+  return absl::OkStatus();
+}
+
+absl::Status Tile(const Context& c) {
+  const MaybeShape x = c.ShapeOf(0);
+  if (!x) return absl::OkStatus();
+  const auto repeats = c.IntsAt(1);
+  Shape out(x->size());
+  if (repeats && repeats->size() != x->size()) {
+    return c.Mismatch("repeats have another rank");
+  }
+  for (size_t i = 0; repeats && i < x->size(); ++i) {
+    if ((*repeats)[i] == 1) out[i] = (*x)[i];
+    if ((*x)[i].known()) out[i] = Dim((*x)[i].value * (*repeats)[i]);
+  }
+  c.Set(0, c.DTypeAt(0), out);
+  return absl::OkStatus();
+}
+
+absl::Status SizeOp(const Context& c) {
+  c.Set(0, DType::kInt64, Shape());
+  return absl::OkStatus();
+}
+
+// Blocks of pixels to channels, or back.
+absl::Status SpaceDepth(const Context& c) {
+  const MaybeShape x = c.ShapeOf(0);
+  if (!x) return absl::OkStatus();
+  const int64_t block = c.node.Int("blocksize", 1);
+  if (x->size() != 4 || block <= 0) return c.Mismatch("the input is no image");
+  const bool to_depth = c.node.op == "SpaceToDepth";
+  Shape out = *x;
+  auto scale = [&](Dim& dim, int64_t factor, bool grow) {
+    if (!dim.known()) return;
+    dim = Dim(grow ? dim.value * factor : dim.value / factor);
+  };
+  scale(out[1], block * block, to_depth);
+  scale(out[2], block, !to_depth);
+  scale(out[3], block, !to_depth);
+  c.Set(0, c.DTypeAt(0), out);
+  return absl::OkStatus();
+}
+
+absl::Status CenterCropPad(const Context& c) {
+  const MaybeShape x = c.ShapeOf(0);
+  if (!x) return absl::OkStatus();
+  const auto sizes = c.IntsAt(1);
+  const std::vector<int64_t> axes = c.node.Ints("axes");
+  Shape out = *x;
+  const size_t count = axes.empty() ? x->size() : axes.size();
+  for (size_t i = 0; i < count; ++i) {
+    CONDENSE_ASSIGN_OR_RETURN(
+        size_t at,
+        Axis(c, axes.empty() ? static_cast<int64_t>(i) : axes[i], x->size()));
+    out[at] = sizes && i < sizes->size() ? Dim((*sizes)[i]) : Dim();
   }
   c.Set(0, c.DTypeAt(0), out);
   return absl::OkStatus();
@@ -317,8 +424,15 @@ absl::Status Resize(const Context& c) {
 
 absl::Status ShapeOp(const Context& c) {
   const MaybeShape x = c.ShapeOf(0);
-  c.Set(0, DType::kInt64,
-        x ? MaybeShape(Shape{static_cast<int64_t>(x->size())}) : std::nullopt);
+  c.Set(0, DType::kInt64, std::nullopt);
+  if (!x) return absl::OkStatus();
+  const int64_t rank = static_cast<int64_t>(x->size());
+  auto clamp = [&](int64_t at) {
+    return std::clamp<int64_t>(at < 0 ? at + rank : at, 0, rank);
+  };
+  const int64_t from = clamp(c.node.Int("start", 0));
+  const int64_t to = clamp(c.node.Int("end", rank));
+  c.Set(0, DType::kInt64, Shape{std::max<int64_t>(0, to - from)});
   return absl::OkStatus();
 }
 
@@ -338,6 +452,11 @@ void AddLayoutRules(RuleTable* table) {
                  {"Expand", Expand},
                  {"ConstantOfShape", ConstantOfShape},
                  {"Resize", Resize},
+                 {"CenterCropPad", CenterCropPad},
+                 {"DepthToSpace", SpaceDepth},
+                 {"Size", SizeOp},
+                 {"SpaceToDepth", SpaceDepth},
+                 {"Tile", Tile},
                  {"Shape", ShapeOp}});
 }
 

@@ -138,9 +138,108 @@ absl::Status MatMul(const Context& c) {
   return absl::OkStatus();
 }
 
+// As QLinearConv and ConvInteger have them: the weight is input `at`.
+absl::Status IntegerConv(const Context& c, size_t at, DType dtype) {
+  Node plain = c.node;
+  plain.inputs = {c.node.input(0), c.node.input(at)};
+  CONDENSE_RETURN_IF_ERROR(Conv(Context{c.graph, plain}));
+  c.Set(0, dtype, std::nullopt);
+  return absl::OkStatus();
+}
+
+absl::Status ConvInteger(const Context& c) {
+  return IntegerConv(c, 1, DType::kInt32);
+}
+
+absl::Status QLinearConv(const Context& c) {
+  return IntegerConv(c, 3, c.DTypeAt(7));
+}
+
+absl::Status MatMulInteger(const Context& c) {
+  CONDENSE_RETURN_IF_ERROR(MatMul(c));
+  c.Set(0, DType::kInt32, std::nullopt);
+  return absl::OkStatus();
+}
+
+absl::Status QLinearMatMul(const Context& c) {
+  Node plain = c.node;
+  plain.inputs = {c.node.input(0), c.node.input(3)};
+  CONDENSE_RETURN_IF_ERROR(MatMul(Context{c.graph, plain}));
+  c.Set(0, c.DTypeAt(7), std::nullopt);
+  return absl::OkStatus();
+}
+
+absl::Status MaxUnpool(const Context& c) {
+  const MaybeShape x = c.ShapeOf(0);
+  if (!x || x->size() < 3) return absl::OkStatus();
+  const auto wanted = c.IntsAt(2);
+  if (wanted) {
+    c.Set(0, c.DTypeAt(0), Shape(wanted->begin(), wanted->end()));
+  } else {
+    Shape out(x->size());
+    out[0] = (*x)[0];
+    out[1] = (*x)[1];
+    c.Set(0, c.DTypeAt(0), out);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Det(const Context& c) {
+  MaybeShape x = c.ShapeOf(0);
+  if (!x) return absl::OkStatus();
+  if (x->size() < 2) return c.Mismatch("the input is no matrix");
+  x->resize(x->size() - 2);
+  c.Set(0, c.DTypeAt(0), x);
+  return absl::OkStatus();
+}
+
+// Explicit and implicit equations; an ellipsis leaves the shape unknown.
+absl::Status Einsum(const Context& c) {
+  std::string equation = c.node.String("equation", "");
+  equation.erase(std::remove(equation.begin(), equation.end(), ' '),
+                 equation.end());
+  if (equation.find('.') != std::string::npos) return absl::OkStatus();
+  const size_t arrow = equation.find("->");
+  std::map<char, Dim> sizes;
+  std::map<char, int> counts;
+  size_t term = 0, axis = 0;
+  for (size_t i = 0; i < std::min(arrow, equation.size()); ++i) {
+    if (equation[i] == ',') {
+      ++term;
+      axis = 0;
+      continue;
+    }
+    const MaybeShape x = c.ShapeOf(term);
+    if (!x) return absl::OkStatus();
+    if (axis >= x->size()) return c.Mismatch("the equation has more axes");
+    ++counts[equation[i]];
+    sizes[equation[i]] = (*x)[axis++];
+  }
+  std::string letters;
+  if (arrow != std::string::npos) {
+    letters = equation.substr(arrow + 2);
+  } else {
+    for (const auto& [letter, count] : counts) {
+      if (count == 1) letters += letter;
+    }
+  }
+  Shape out;
+  for (char letter : letters) out.push_back(sizes[letter]);
+  c.Set(0, c.DTypeAt(0), out);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 void AddLinearRules(RuleTable* table) {
+  (*table)["ConvInteger"] = ConvInteger;
+  (*table)["Det"] = Det;
+  (*table)["Einsum"] = Einsum;
+  (*table)["GlobalLpPool"] = GlobalPool;
+  (*table)["MatMulInteger"] = MatMulInteger;
+  (*table)["MaxUnpool"] = MaxUnpool;
+  (*table)["QLinearConv"] = QLinearConv;
+  (*table)["QLinearMatMul"] = QLinearMatMul;
   (*table)["Conv"] = Conv;
   (*table)["ConvTranspose"] = ConvTranspose;
   for (const char* op : {"MaxPool", "AveragePool", "LpPool"}) {

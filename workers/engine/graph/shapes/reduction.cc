@@ -36,22 +36,29 @@ absl::Status Reduce(const Context& c) {
   std::vector<int64_t> axes = c.node.Ints("axes");
   if (c.node.input(1) != kNoValue) {
     const auto given = c.IntsAt(1);
-    if (!given) return absl::OkStatus();
+    if (!given) {
+      const MaybeShape x = c.ShapeOf(0);
+      if (x && c.node.Int("keepdims", 1) != 0) {
+        c.Set(0, c.DTypeAt(0), Shape(x->size()));
+      }
+      return absl::OkStatus();
+    }
     axes = *given;
   }
   return ReduceAxes(c, axes, c.DTypeAt(0));
 }
 
 absl::Status ArgMinMax(const Context& c) {
+  c.Set(0, DType::kInt64, std::nullopt);
   return ReduceAxes(c, {c.node.Int("axis", 0)}, DType::kInt64);
 }
 
 }  // namespace
 
 void AddReductionRules(RuleTable* table) {
-  for (const char* op :
-       {"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd",
-        "ReduceL1", "ReduceL2", "ReduceLogSumExp", "ReduceSumSquare"}) {
+  for (const char* op : {"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin",
+                         "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSum",
+                         "ReduceLogSumExp", "ReduceSumSquare"}) {
     (*table)[op] = Reduce;
   }
   (*table)["ArgMax"] = ArgMinMax;

@@ -64,6 +64,9 @@ void AddElementwiseRules(RuleTable* table);
 void AddLinearRules(RuleTable* table);
 void AddLayoutRules(RuleTable* table);
 void AddReductionRules(RuleTable* table);
+void AddIndexingRules(RuleTable* table);
+void AddSequenceRules(RuleTable* table);
+void AddControlFlowRules(RuleTable* table);
 
 // The first output is as the first input.
 absl::Status SameAsInput(const Context& c);
