@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "workers/engine/runtime/dtype.h"
 #include "workers/engine/runtime/step.h"
 
 namespace condense::runtime {
@@ -19,58 +20,6 @@ using graph::Graph;
 using graph::kNoValue;
 using graph::Node;
 using graph::ValueId;
-
-std::optional<torch::ScalarType> ScalarTypeOf(DType dtype) {
-  switch (dtype) {
-    case DType::kFloat32:
-      return torch::kFloat32;
-    case DType::kFloat64:
-      return torch::kFloat64;
-    case DType::kFloat16:
-      return torch::kFloat16;
-    case DType::kBFloat16:
-      return torch::kBFloat16;
-    case DType::kInt8:
-      return torch::kInt8;
-    case DType::kUint8:
-      return torch::kUInt8;
-    case DType::kInt16:
-      return torch::kInt16;
-    case DType::kInt32:
-      return torch::kInt32;
-    case DType::kInt64:
-      return torch::kInt64;
-    case DType::kBool:
-      return torch::kBool;
-    default:
-      return std::nullopt;
-  }
-}
-
-DType DTypeOfTorch(torch::ScalarType type) {
-  switch (type) {
-    case torch::kFloat64:
-      return DType::kFloat64;
-    case torch::kFloat16:
-      return DType::kFloat16;
-    case torch::kBFloat16:
-      return DType::kBFloat16;
-    case torch::kInt8:
-      return DType::kInt8;
-    case torch::kUInt8:
-      return DType::kUint8;
-    case torch::kInt16:
-      return DType::kInt16;
-    case torch::kInt32:
-      return DType::kInt32;
-    case torch::kInt64:
-      return DType::kInt64;
-    case torch::kBool:
-      return DType::kBool;
-    default:
-      return DType::kFloat32;
-  }
-}
 
 // What input `i` of the node is to training, if it is a float constant.
 std::optional<ParameterKind> KindOf(const Node& node, size_t i) {
@@ -131,7 +80,6 @@ class Compiler {
     for (ValueId id : graph_.values()) {
       executor_->names_[id] = graph_.value(id).name;
     }
-    AddAllKernels();
     for (graph::NodeId id : graph_.order()) {
       CONDENSE_RETURN_IF_ERROR(AddStep(graph_.node(id)));
     }
@@ -143,14 +91,6 @@ class Compiler {
   }
 
  private:
-  void AddAllKernels() {
-    AddConvolutionKernels(&kernels_);
-    AddElementwiseKernels(&kernels_);
-    AddShapeKernels(&kernels_);
-    AddReductionKernels(&kernels_);
-    AddQuantizationKernels(&kernels_);
-  }
-
   absl::Status AddConstant(ValueId id) {
     const graph::Tensor* tensor = graph_.ConstantOf(id);
     if (tensor == nullptr || executor_->constant_[id]) return absl::OkStatus();
@@ -193,13 +133,13 @@ class Compiler {
     const std::string key = node.domain.empty()
                                 ? node.op
                                 : absl::StrCat(node.domain, "::", node.op);
-    auto maker = kernels_.find(key);
-    if (maker == kernels_.end()) {
+    auto maker = AllKernels().find(key);
+    if (maker == AllKernels().end()) {
       return MakeError(absl::StatusCode::kUnimplemented, "NO_KERNEL",
                        absl::StrCat("the runtime cannot run ", key),
                        {.node = node.name});
     }
-    auto kernel = maker->second(KernelContext{graph_, node});
+    auto kernel = maker->second(KernelContext{graph_, node, options_.device});
     if (!kernel.ok()) {
       return MakeError(kernel.status().code(), ErrorReason(kernel.status()),
                        std::string(kernel.status().message()),
@@ -239,7 +179,6 @@ class Compiler {
   const Graph& graph_;
   const ExecutorOptions options_;
   std::unique_ptr<Executor> executor_;
-  KernelTable kernels_;
   std::set<ValueId> registered_;
 };
 
@@ -334,23 +273,100 @@ absl::Status Executor::StoreTo(Graph* graph) const {
   return absl::OkStatus();
 }
 
+namespace {
+
+// 4-bit elements, two to a byte, as one per byte.
+torch::Tensor Unpack4(const graph::Tensor& tensor) {
+  const std::vector<int64_t> levels = tensor.ToInts();
+  return torch::tensor(levels, torch::kInt64)
+      .reshape(tensor.dims())
+      .to(*ScalarTypeOf(tensor.dtype()));
+}
+
+std::string Pack4(const torch::Tensor& flat) {
+  const std::vector<int64_t> levels = IntsOf(flat);
+  std::string bytes((levels.size() + 1) / 2, '\0');
+  for (size_t i = 0; i < levels.size(); ++i) {
+    bytes[i / 2] |= static_cast<char>((levels[i] & 15) << (i % 2 ? 4 : 0));
+  }
+  return bytes;
+}
+
+template <typename To>
+std::string Narrow(const torch::Tensor& flat) {
+  std::string bytes;
+  for (int64_t value : IntsOf(flat)) {
+    const To narrow = static_cast<To>(value);
+    bytes.append(reinterpret_cast<const char*>(&narrow), sizeof(To));
+  }
+  return bytes;
+}
+
+template <typename From>
+torch::Tensor Widen(const graph::Tensor& tensor) {
+  torch::Tensor out = torch::empty(tensor.dims(), torch::kInt64);
+  const char* bytes = tensor.bytes().data();
+  int64_t* to = out.data_ptr<int64_t>();
+  for (int64_t i = 0; i < out.numel(); ++i) {
+    From value;
+    std::memcpy(&value, bytes + i * sizeof(From), sizeof(From));
+    to[i] = static_cast<int64_t>(value);
+  }
+  return out.to(*ScalarTypeOf(tensor.dtype()));
+}
+
+}  // namespace
+
 absl::StatusOr<torch::Tensor> ToTorch(const graph::Tensor& tensor) {
   const auto type = ScalarTypeOf(tensor.dtype());
   if (!type) {
     return MakeError(
-        absl::StatusCode::kInternal, "NO_TORCH_DTYPE",
+        absl::StatusCode::kUnimplemented, "NO_TORCH_DTYPE",
         absl::StrCat("LibTorch has no ", graph::DTypeName(tensor.dtype())));
   }
+  switch (tensor.dtype()) {
+    case DType::kInt4:
+    case DType::kUint4:
+      return Unpack4(tensor);
+    case DType::kUint16:
+      return Widen<uint16_t>(tensor);
+    case DType::kUint32:
+      return Widen<uint32_t>(tensor);
+    default:
+      break;
+  }
   torch::Tensor out = torch::empty(tensor.dims(), *type);
-  std::memcpy(out.data_ptr(), tensor.bytes().data(), tensor.bytes().size());
+  if (out.numel() > 0) {
+    std::memcpy(out.data_ptr(), tensor.bytes().data(), tensor.bytes().size());
+  }
   return out;
 }
 
 graph::Tensor FromTorch(const torch::Tensor& tensor) {
+  return FromTorch(tensor, DTypeOfTorch(tensor.scalar_type()));
+}
+
+graph::Tensor FromTorch(const torch::Tensor& tensor, DType dtype) {
   const torch::Tensor flat =
       tensor.detach().to(torch::kCPU).contiguous(at::MemoryFormat::Contiguous);
+  const std::vector<int64_t> dims = flat.sizes().vec();
+  if (ScalarTypeOf(dtype) == flat.scalar_type()) {
+    switch (dtype) {
+      case DType::kInt4:
+      case DType::kUint4:
+        return graph::Tensor(dtype, dims, Pack4(flat));
+      case DType::kUint16:
+        return graph::Tensor(dtype, dims, Narrow<uint16_t>(flat));
+      case DType::kUint32:
+        return graph::Tensor(dtype, dims, Narrow<uint32_t>(flat));
+      default:
+        break;
+    }
+  } else {
+    dtype = DTypeOfTorch(flat.scalar_type());
+  }
   return graph::Tensor(
-      DTypeOfTorch(flat.scalar_type()), flat.sizes().vec(),
+      dtype, dims,
       std::string(static_cast<const char*>(flat.data_ptr()), flat.nbytes()));
 }
 

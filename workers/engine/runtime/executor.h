@@ -101,10 +101,13 @@ class Executor {
   Observer observer_;
 };
 
-// A tensor of the graph as LibTorch has it, and back. Strings and 4-bit types
-// are not converted (INTERNAL).
+// A tensor of the graph as LibTorch has it (see dtype.h for the types that it
+// lacks), and back. UNIMPLEMENTED with reason NO_TORCH_DTYPE for strings.
 absl::StatusOr<torch::Tensor> ToTorch(const graph::Tensor& tensor);
 graph::Tensor FromTorch(const torch::Tensor& tensor);
+// With the type that the graph gives the value: uint16 for the int32 that
+// LibTorch computed it in. Another type than `dtype`'s is kept as it is.
+graph::Tensor FromTorch(const torch::Tensor& tensor, graph::DType dtype);
 
 // "cpu", "cuda:N" or "auto" to a device that is there. INVALID_ARGUMENT with
 // reason NO_DEVICE.

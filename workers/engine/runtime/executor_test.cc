@@ -170,7 +170,7 @@ TEST(ExecutorTest, WhatWasTrainedIsStoredByName) {
 TEST(ExecutorTest, AnOperatorWithoutKernelIsNamed) {
   Graph graph;
   const ValueId x = graph.AddInput("x", DType::kFloat32, graph::Shape{1, 2, 2});
-  graph.AddNode("Det", "the node", {x}, {"y"});
+  graph.AddNode("NoSuchOperator", "the node", {x}, {"y"});
   graph.AddOutput(graph.FindValue("y"));
   const absl::Status status = Executor::Create(graph).status();
   EXPECT_EQ(ErrorReason(status), "NO_KERNEL");

@@ -46,37 +46,6 @@ absl::StatusOr<Kernel> FakeQuantizeKernel(const KernelContext& c) {
   });
 }
 
-absl::StatusOr<Kernel> QuantizeLinear(const KernelContext& c) {
-  const int64_t axis = c.node.Int("axis", 1);
-  return Kernel([axis](const Call& call) {
-    const Tensor &x = call.in[0], &scale = call.in[1];
-    const bool has_zero = call.in.size() > 2 && call.in[2].defined();
-    const auto type = has_zero ? call.in[2].scalar_type() : torch::kUInt8;
-    const int64_t at = scale.dim() == 0 ? -1 : axis;
-    Tensor level = at::round(x / Along(scale, at, x.dim()));
-    if (has_zero) {
-      level = level + Along(call.in[2], at, x.dim()).to(torch::kFloat32);
-    }
-    const bool is_unsigned = type == torch::kUInt8;
-    return std::vector<Tensor>{
-        at::clamp(level, is_unsigned ? 0 : -128, is_unsigned ? 255 : 127)
-            .to(type)};
-  });
-}
-
-absl::StatusOr<Kernel> DequantizeLinear(const KernelContext& c) {
-  const int64_t axis = c.node.Int("axis", 1);
-  return Kernel([axis](const Call& call) {
-    const Tensor &x = call.in[0], &scale = call.in[1];
-    const int64_t at = scale.dim() == 0 ? -1 : axis;
-    Tensor level = x.to(torch::kFloat32);
-    if (call.in.size() > 2 && call.in[2].defined()) {
-      level = level - Along(call.in[2], at, x.dim()).to(torch::kFloat32);
-    }
-    return std::vector<Tensor>{level * Along(scale, at, x.dim())};
-  });
-}
-
 }  // namespace
 
 Tensor FakeQuantize(const Tensor& x, const Tensor& scale,
@@ -87,8 +56,7 @@ Tensor FakeQuantize(const Tensor& x, const Tensor& scale,
 
 void AddQuantizationKernels(KernelTable* table) {
   (*table)["condense::FakeQuantize"] = FakeQuantizeKernel;
-  (*table)["QuantizeLinear"] = QuantizeLinear;
-  (*table)["DequantizeLinear"] = DequantizeLinear;
+  AddQuantizeLinearKernels(table);
 }
 
 }  // namespace condense::runtime

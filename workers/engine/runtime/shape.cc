@@ -1,24 +1,21 @@
-// Operators that move elements around.
+// Operators that give the elements another shape or order.
 
-#include "common/error.h"
-#include "common/status_macros.h"
+#include <algorithm>
+#include <numeric>
+
 #include "workers/engine/runtime/step.h"
 
 namespace condense::runtime {
 namespace {
 
 using torch::Tensor;
-
-absl::Status NeedsConstant(const KernelContext& c, const char* what) {
-  return MakeError(absl::StatusCode::kUnimplemented, "DYNAMIC_SHAPE",
-                   absl::StrCat(c.node.op, " needs constant ", what));
-}
+using Sizes = std::vector<int64_t>;
 
 absl::StatusOr<Kernel> Flatten(const KernelContext& c) {
   const int64_t axis = c.node.Int("axis", 1);
   return Kernel([axis](const Call& call) {
     const Tensor& x = call.in[0];
-    const int64_t at = axis < 0 ? axis + x.dim() : axis;
+    const int64_t at = WrapAxis(axis, x.dim());
     int64_t rows = 1;
     for (int64_t i = 0; i < at; ++i) rows *= x.size(i);
     return std::vector<Tensor>{
@@ -27,11 +24,11 @@ absl::StatusOr<Kernel> Flatten(const KernelContext& c) {
 }
 
 absl::StatusOr<Kernel> Reshape(const KernelContext& c) {
-  CONDENSE_ASSIGN_OR_RETURN(auto sizes, c.Ints(1));
-  if (!sizes) return NeedsConstant(c, "sizes");
+  const IntsInput sizes = c.Ints(1);
+  if (!sizes.given()) return c.Unsupported("without sizes");
   const bool allow_zero = c.node.Int("allowzero", 0) != 0;
-  return Kernel([sizes = *sizes, allow_zero](const Call& call) {
-    std::vector<int64_t> shape = sizes;
+  return Kernel([sizes, allow_zero](const Call& call) {
+    Sizes shape = sizes(call);
     for (size_t i = 0; i < shape.size() && !allow_zero; ++i) {
       if (shape[i] == 0) shape[i] = call.in[0].size(i);
     }
@@ -40,9 +37,9 @@ absl::StatusOr<Kernel> Reshape(const KernelContext& c) {
 }
 
 absl::StatusOr<Kernel> Transpose(const KernelContext& c) {
-  const std::vector<int64_t> perm = c.node.Ints("perm");
+  const Sizes perm = c.node.Ints("perm");
   return Kernel([perm](const Call& call) {
-    std::vector<int64_t> order = perm;
+    Sizes order = perm;
     if (order.empty()) {
       for (int64_t i = call.in[0].dim(); i > 0; --i) order.push_back(i - 1);
     }
@@ -58,165 +55,226 @@ absl::StatusOr<Kernel> Concat(const KernelContext& c) {
 }
 
 absl::StatusOr<Kernel> Split(const KernelContext& c) {
-  CONDENSE_ASSIGN_OR_RETURN(auto sizes, c.Ints(1));
+  const IntsInput sizes = c.Ints(1);
   const int64_t axis = c.node.Int("axis", 0);
-  const int64_t parts = static_cast<int64_t>(c.node.outputs.size());
+  const int64_t parts =
+      c.node.Int("num_outputs", static_cast<int64_t>(c.node.outputs.size()));
   return Kernel([sizes, axis, parts](const Call& call) {
     const Tensor& x = call.in[0];
-    if (sizes) return at::split_with_sizes(x, *sizes, axis);
+    if (sizes.given()) return at::split_with_sizes(x, sizes(call), axis);
     return at::split(x, (x.size(axis) + parts - 1) / parts, axis);
   });
 }
 
-absl::StatusOr<Kernel> Slice(const KernelContext& c) {
-  CONDENSE_ASSIGN_OR_RETURN(auto starts, c.Ints(1));
-  CONDENSE_ASSIGN_OR_RETURN(auto ends, c.Ints(2));
-  CONDENSE_ASSIGN_OR_RETURN(auto axes, c.Ints(3));
-  CONDENSE_ASSIGN_OR_RETURN(auto steps, c.Ints(4));
-  if (!starts || !ends) return NeedsConstant(c, "starts and ends");
-  return Kernel([=](const Call& call) {
-    Tensor x = call.in[0];
-    for (size_t i = 0; i < starts->size(); ++i) {
-      const int64_t axis = axes ? (*axes)[i] : static_cast<int64_t>(i);
-      const int64_t step = steps ? (*steps)[i] : 1;
-      if (step > 0) {
-        x = at::slice(x, axis, (*starts)[i], (*ends)[i], step);
-        continue;
-      }
-      const int64_t size = x.size(axis);
-      auto wrap = [&](int64_t v) { return v < 0 ? v + size : v; };
-      const int64_t from = std::clamp<int64_t>(wrap((*starts)[i]), 0, size - 1);
-      const int64_t to = std::clamp<int64_t>(wrap((*ends)[i]), -1, size - 1);
-      x = at::index_select(
-          x, axis,
-          at::arange(from, to, step,
-                     torch::TensorOptions(torch::kLong).device(x.device())));
-    }
-    return std::vector<Tensor>{x};
-  });
-}
-
-absl::StatusOr<Kernel> Gather(const KernelContext& c) {
-  const int64_t axis = c.node.Int("axis", 0);
-  return Kernel([axis](const Call& call) {
-    const Tensor& x = call.in[0];
-    Tensor indices = call.in[1].to(torch::kLong);
-    const int64_t at = axis < 0 ? axis + x.dim() : axis;
-    indices = at::where(indices < 0, indices + x.size(at), indices);
-    std::vector<int64_t> shape(x.sizes().begin(), x.sizes().begin() + at);
-    shape.insert(shape.end(), indices.sizes().begin(), indices.sizes().end());
-    shape.insert(shape.end(), x.sizes().begin() + at + 1, x.sizes().end());
-    return std::vector<Tensor>{
-        at::index_select(x, at, indices.flatten()).reshape(shape)};
-  });
-}
-
 absl::StatusOr<Kernel> Squeeze(const KernelContext& c) {
-  CONDENSE_ASSIGN_OR_RETURN(auto axes, c.Ints(1));
+  const IntsInput axes = c.Ints(1);
   return Kernel([axes](const Call& call) {
     const Tensor& x = call.in[0];
-    if (!axes) return std::vector<Tensor>{x.squeeze()};
-    std::vector<int64_t> shape = x.sizes().vec(), sorted = *axes;
-    for (int64_t& axis : sorted) axis = axis < 0 ? axis + x.dim() : axis;
+    if (!axes.given()) return std::vector<Tensor>{x.squeeze()};
+    Sizes shape = x.sizes().vec(), sorted = axes(call);
+    for (int64_t& axis : sorted) axis = WrapAxis(axis, x.dim());
     std::sort(sorted.rbegin(), sorted.rend());
-    for (int64_t axis : sorted) shape.erase(shape.begin() + axis);
+    for (int64_t axis : sorted) {
+      TORCH_CHECK(shape.at(axis) == 1, "Squeeze of a dimension of size ",
+                  shape[axis]);
+      shape.erase(shape.begin() + axis);
+    }
     return std::vector<Tensor>{x.reshape(shape)};
   });
 }
 
 absl::StatusOr<Kernel> Unsqueeze(const KernelContext& c) {
-  CONDENSE_ASSIGN_OR_RETURN(auto axes, c.Ints(1));
-  if (!axes) return NeedsConstant(c, "axes");
-  return Kernel([axes = *axes](const Call& call) {
+  const IntsInput axes = c.Ints(1);
+  if (!axes.given()) return c.Unsupported("without axes");
+  return Kernel([axes](const Call& call) {
     const Tensor& x = call.in[0];
-    const int64_t rank = x.dim() + static_cast<int64_t>(axes.size());
-    std::vector<int64_t> sorted = axes, shape = x.sizes().vec();
-    for (int64_t& axis : sorted) axis = axis < 0 ? axis + rank : axis;
+    Sizes sorted = axes(call), shape = x.sizes().vec();
+    const int64_t rank = x.dim() + static_cast<int64_t>(sorted.size());
+    for (int64_t& axis : sorted) axis = WrapAxis(axis, rank);
     std::sort(sorted.begin(), sorted.end());
-    for (int64_t axis : sorted) shape.insert(shape.begin() + axis, 1);
+    for (int64_t axis : sorted) {
+      TORCH_CHECK(axis >= 0 && axis <= static_cast<int64_t>(shape.size()),
+                  "Unsqueeze at axis ", axis);
+      shape.insert(shape.begin() + axis, 1);
+    }
     return std::vector<Tensor>{x.reshape(shape)};
   });
 }
 
-absl::StatusOr<Kernel> Pad(const KernelContext& c) {
-  CONDENSE_ASSIGN_OR_RETURN(auto pads, c.Ints(1));
-  CONDENSE_ASSIGN_OR_RETURN(auto value, c.Floats(2));
-  if (!pads) return NeedsConstant(c, "pads");
-  const std::string mode = c.node.String("mode", "constant");
-  if (mode != "constant") {
-    return MakeError(absl::StatusCode::kUnimplemented, "NO_KERNEL",
-                     absl::StrCat("Pad in mode ", mode));
-  }
-  std::vector<int64_t> order;
-  const size_t rank = pads->size() / 2;
-  for (size_t i = rank; i > 0; --i) {
-    order.push_back((*pads)[i - 1]);
-    order.push_back((*pads)[rank + i - 1]);
-  }
-  const double fill = value && !value->empty() ? (*value)[0] : 0;
-  return Kernel([order, fill](const Call& call) {
-    return std::vector<Tensor>{at::constant_pad_nd(call.in[0], order, fill)};
-  });
-}
-
 absl::StatusOr<Kernel> Expand(const KernelContext& c) {
-  CONDENSE_ASSIGN_OR_RETURN(auto sizes, c.Ints(1));
-  if (!sizes) return NeedsConstant(c, "sizes");
-  return Kernel([sizes = *sizes](const Call& call) {
-    const Tensor ones = at::ones(sizes, call.in[0].options());
-    return std::vector<Tensor>{at::broadcast_tensors({call.in[0], ones})[0]};
+  const IntsInput sizes = c.Ints(1);
+  return Kernel([sizes](const Call& call) {
+    const Sizes wanted = sizes(call);
+    const Sizes shape = at::infer_size(call.in[0].sizes(), wanted);
+    return std::vector<Tensor>{call.in[0].expand(shape)};
   });
 }
 
-absl::StatusOr<Kernel> ShapeOf(const KernelContext&) {
+absl::StatusOr<Kernel> Tile(const KernelContext& c) {
+  const IntsInput repeats = c.Ints(1);
+  return Kernel([repeats](const Call& call) {
+    return std::vector<Tensor>{call.in[0].repeat(repeats(call))};
+  });
+}
+
+absl::StatusOr<Kernel> ShapeOf(const KernelContext& c) {
+  const int64_t start = c.node.Int("start", 0);
+  const int64_t end = c.node.Int("end", std::numeric_limits<int64_t>::max());
+  return Kernel([start, end](const Call& call) {
+    const Sizes sizes = call.in[0].sizes().vec();
+    const int64_t rank = static_cast<int64_t>(sizes.size());
+    const int64_t from = std::clamp<int64_t>(WrapAxis(start, rank), 0, rank);
+    const int64_t to = std::clamp<int64_t>(WrapAxis(end, rank), from, rank);
+    return std::vector<Tensor>{torch::tensor(
+        Sizes(sizes.begin() + from, sizes.begin() + to), torch::kInt64)};
+  });
+}
+
+absl::StatusOr<Kernel> SizeOf(const KernelContext&) {
   return Kernel([](const Call& call) {
     return std::vector<Tensor>{
-        torch::tensor(call.in[0].sizes().vec(), torch::kInt64)};
+        torch::tensor(call.in[0].numel(), torch::kInt64)};
   });
 }
 
-absl::StatusOr<Kernel> Resize(const KernelContext& c) {
-  const std::string mode = c.node.String("mode", "nearest");
-  const std::string transform =
-      c.node.String("coordinate_transformation_mode", "half_pixel");
-  const bool linear = mode == "linear" && (transform == "half_pixel" ||
-                                           transform == "pytorch_half_pixel" ||
-                                           transform == "align_corners");
-  const bool nearest = mode == "nearest" && transform == "asymmetric" &&
-                       c.node.String("nearest_mode", "") == "floor";
-  const auto& shape = c.graph.value(c.node.outputs[0]).shape;
-  if ((!linear && !nearest) || !shape || shape->size() != 4 ||
-      !(*shape)[2].known() || !(*shape)[3].known()) {
-    return MakeError(absl::StatusCode::kUnimplemented, "NO_KERNEL",
-                     absl::StrCat("Resize in mode ", mode, ", ", transform));
-  }
-  const std::vector<int64_t> size = {(*shape)[2].value, (*shape)[3].value};
-  const bool corners = transform == "align_corners";
-  return Kernel([=](const Call& call) {
-    if (linear) {
-      return std::vector<Tensor>{
-          at::upsample_bilinear2d(call.in[0], size, corners)};
+absl::StatusOr<Kernel> DepthToSpace(const KernelContext& c) {
+  const int64_t block = c.node.Int("blocksize", 1);
+  const bool crd = c.node.String("mode", "DCR") == "CRD";
+  return Kernel([block, crd](const Call& call) {
+    const Tensor& x = call.in[0];
+    const int64_t n = x.size(0), depth = x.size(1) / (block * block),
+                  h = x.size(2), w = x.size(3);
+    const Tensor y = crd ? x.reshape({n, depth, block, block, h, w})
+                               .permute({0, 1, 4, 2, 5, 3})
+                         : x.reshape({n, block, block, depth, h, w})
+                               .permute({0, 3, 4, 1, 5, 2});
+    return std::vector<Tensor>{y.reshape({n, depth, h * block, w * block})};
+  });
+}
+
+absl::StatusOr<Kernel> SpaceToDepth(const KernelContext& c) {
+  const int64_t block = c.node.Int("blocksize", 1);
+  return Kernel([block](const Call& call) {
+    const Tensor& x = call.in[0];
+    const int64_t n = x.size(0), depth = x.size(1), h = x.size(2) / block,
+                  w = x.size(3) / block;
+    return std::vector<Tensor>{x.reshape({n, depth, h, block, w, block})
+                                   .permute({0, 3, 5, 1, 2, 4})
+                                   .reshape({n, depth * block * block, h, w})};
+  });
+}
+
+// Where each element of one padded axis comes from.
+Tensor PadIndex(int64_t size, int64_t before, int64_t after,
+                const std::string& mode) {
+  Sizes index;
+  for (int64_t i = -before; i < size + after; ++i) {
+    int64_t at = i;
+    if (mode == "reflect" && size > 1) {
+      const int64_t period = 2 * (size - 1);
+      at = ((i % period) + period) % period;
+      if (at >= size) at = period - at;
+    } else if (mode == "wrap") {
+      at = ((i % size) + size) % size;
+    } else {
+      at = std::clamp<int64_t>(i, 0, size - 1);
     }
-    return std::vector<Tensor>{at::upsample_nearest2d(call.in[0], size)};
+    index.push_back(at);
+  }
+  return torch::tensor(index, torch::kInt64);
+}
+
+// pads per axis of x, whatever axes the node names.
+Sizes FullPads(const Sizes& pads, const std::optional<Sizes>& axes,
+               int64_t rank) {
+  if (!axes) return pads;
+  Sizes full(2 * rank, 0);
+  const size_t count = axes->size();
+  for (size_t i = 0; i < count; ++i) {
+    const int64_t axis = WrapAxis((*axes)[i], rank);
+    full.at(axis) = pads.at(i);
+    full.at(axis + rank) = pads.at(i + count);
+  }
+  return full;
+}
+
+absl::StatusOr<Kernel> Pad(const KernelContext& c) {
+  const IntsInput pads_input = c.Ints(1), axes = c.Ints(3);
+  const std::string mode = c.node.String("mode", "constant");
+  return Kernel([=](const Call& call) {
+    Tensor x = call.in[0];
+    const int64_t rank = x.dim();
+    const Sizes pads = FullPads(
+        pads_input(call),
+        axes.given() ? std::optional<Sizes>(axes(call)) : std::nullopt, rank);
+    TORCH_CHECK(static_cast<int64_t>(pads.size()) == 2 * rank,
+                "Pad: pads and input differ in rank");
+    if (mode == "constant") {
+      Sizes order;
+      for (int64_t i = rank; i > 0; --i) {
+        order.push_back(pads[i - 1]);
+        order.push_back(pads[rank + i - 1]);
+      }
+      const at::Scalar fill =
+          call.Has(2) && call.in[2].numel() > 0 ? call.in[2].item() : 0;
+      return std::vector<Tensor>{at::constant_pad_nd(x, order, fill)};
+    }
+    for (int64_t i = 0; i < rank; ++i) {
+      if (pads[i] == 0 && pads[rank + i] == 0) continue;
+      x = at::index_select(
+          x, i,
+          PadIndex(x.size(i), pads[i], pads[rank + i], mode).to(x.device()));
+    }
+    return std::vector<Tensor>{x};
+  });
+}
+
+absl::StatusOr<Kernel> CenterCropPad(const KernelContext& c) {
+  const IntsInput sizes_input = c.Ints(1);
+  const Sizes given_axes = c.node.Ints("axes");
+  return Kernel([=](const Call& call) {
+    Tensor x = call.in[0];
+    const Sizes sizes = sizes_input(call);
+    Sizes axes = given_axes;
+    if (axes.empty()) {
+      axes.resize(sizes.size());
+      std::iota(axes.begin(), axes.end(), 0);
+    }
+    for (size_t i = 0; i < axes.size(); ++i) {
+      const int64_t axis = WrapAxis(axes[i], x.dim());
+      const int64_t more = sizes[i] - x.size(axis);
+      if (more < 0) {
+        const int64_t from = -more / 2;
+        x = at::slice(x, axis, from, from + sizes[i]);
+      } else if (more > 0) {
+        Sizes pads(2 * (x.dim() - axis), 0);
+        pads[pads.size() - 2] = more / 2;
+        pads[pads.size() - 1] = more - more / 2;
+        x = at::constant_pad_nd(x, pads, 0);
+      }
+    }
+    return std::vector<Tensor>{x};
   });
 }
 
 }  // namespace
 
 void AddShapeKernels(KernelTable* table) {
-  (*table)["Flatten"] = Flatten;
-  (*table)["Reshape"] = Reshape;
-  (*table)["Transpose"] = Transpose;
+  (*table)["CenterCropPad"] = CenterCropPad;
   (*table)["Concat"] = Concat;
-  (*table)["Split"] = Split;
-  (*table)["Slice"] = Slice;
-  (*table)["Gather"] = Gather;
-  (*table)["Squeeze"] = Squeeze;
-  (*table)["Unsqueeze"] = Unsqueeze;
-  (*table)["Pad"] = Pad;
+  (*table)["DepthToSpace"] = DepthToSpace;
   (*table)["Expand"] = Expand;
+  (*table)["Flatten"] = Flatten;
+  (*table)["Pad"] = Pad;
+  (*table)["Reshape"] = Reshape;
   (*table)["Shape"] = ShapeOf;
-  (*table)["Resize"] = Resize;
+  (*table)["Size"] = SizeOf;
+  (*table)["SpaceToDepth"] = SpaceToDepth;
+  (*table)["Split"] = Split;
+  (*table)["Squeeze"] = Squeeze;
+  (*table)["Tile"] = Tile;
+  (*table)["Transpose"] = Transpose;
+  (*table)["Unsqueeze"] = Unsqueeze;
 }
 
 }  // namespace condense::runtime
