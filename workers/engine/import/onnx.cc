@@ -1,5 +1,6 @@
 #include "workers/engine/import/onnx.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -27,8 +28,17 @@ using graph::kNoValue;
 using graph::Tensor;
 using graph::ValueId;
 
-constexpr int kOpsetMin = 7;
-constexpr int kOpsetMax = 21;
+constexpr int kOpsetMin = 1;
+constexpr int kOpsetMax = 23;
+// Subgraphs in subgraphs.
+constexpr int kDepthMax = 16;
+
+// Attributes that hold a number of ONNX's for a type; the graph names types.
+bool NamesType(const std::string& op, const std::string& key) {
+  return (op == "Cast" && key == "to") || key == "output_datatype" ||
+         (key == "output_dtype" && op == "QuantizeLinear") ||
+         (key == "dtype" && op == "EyeLike");
+}
 
 absl::Status Bad(absl::string_view reason, const std::string& message,
                  ErrorDetail detail = {}) {
@@ -58,10 +68,24 @@ absl::StatusOr<int> OpsetOf(const onnx::ModelProto& model) {
     }
   }
   if (opset >= kOpsetMin && opset <= kOpsetMax) return opset;
+  if (opset == 0) {
+    return Bad("UNSUPPORTED_OPSET",
+               "the model names no version of ONNX's default operators");
+  }
   return Bad("UNSUPPORTED_OPSET",
              absl::StrCat("the model uses opset ", opset, "; opsets ",
                           kOpsetMin, " to ", kOpsetMax, " are read"),
              {.hint = "export the model with opset 17"});
+}
+
+// Before opset 6 types were written by name.
+int TypeNumber(const onnx::AttributeProto& attribute) {
+  if (attribute.type() != onnx::AttributeProto::STRING) {
+    return static_cast<int>(attribute.i());
+  }
+  onnx::TensorProto::DataType type = onnx::TensorProto::UNDEFINED;
+  onnx::TensorProto::DataType_Parse(attribute.s(), &type);
+  return type;
 }
 
 std::string Domain(const std::string& domain) {
@@ -71,11 +95,15 @@ std::string Domain(const std::string& domain) {
 // One file being turned into a graph.
 class Importer {
  public:
-  Importer(const onnx::GraphProto& proto, const ImportOptions& options)
-      : proto_(proto), options_(options) {}
+  // `outer`: of the graph around a subgraph, must outlive this one.
+  Importer(const onnx::GraphProto& proto, const ImportOptions& options,
+           Importer* outer = nullptr)
+      : proto_(proto), options_(options), outer_(outer) {}
 
   absl::StatusOr<Graph> Run() {
-    if (!options_.raw) CONDENSE_RETURN_IF_ERROR(CheckOperators());
+    if (!options_.raw && outer_ == nullptr) {
+      CONDENSE_RETURN_IF_ERROR(CheckOperators());
+    }
     graph_.name = proto_.name();
     CONDENSE_RETURN_IF_ERROR(AddInitializers());
     CONDENSE_RETURN_IF_ERROR(AddInputs());
@@ -85,11 +113,27 @@ class Importer {
     return Finish();
   }
 
+  // The names of the values that the subgraph reads from outside, in the order
+  // of the inputs that stand for them.
+  const std::vector<std::string>& captures() const { return captures_; }
+  // Makes the outer value `name` an input of the subgraph.
+  ValueId Capture(const std::string& name) {
+    captures_.push_back(name);
+    values_[name] = graph_.AddInput(name, DType::kUndefined, std::nullopt);
+    return values_[name];
+  }
+
  private:
-  // All operators that we lack, at once.
-  absl::Status CheckOperators() const {
-    std::map<std::string, std::vector<std::string>> unknown;
-    for (const auto& node : proto_.node()) {
+  using Unknown = std::map<std::string, std::vector<std::string>>;
+
+  static void FindUnknown(const onnx::GraphProto& proto, int depth,
+                          Unknown* unknown) {
+    for (const auto& node : proto.node()) {
+      for (const auto& attribute : node.attribute()) {
+        if (attribute.has_g() && depth < kDepthMax) {
+          FindUnknown(attribute.g(), depth + 1, unknown);
+        }
+      }
       const bool ours =
           Domain(node.domain()).empty() && IsKnownOperator(node.op_type());
       if (ours) continue;
@@ -99,8 +143,14 @@ class Importer {
       }
       std::string name = node.name();
       if (name.empty() && node.output_size() > 0) name = node.output(0);
-      unknown[op].push_back(name);
+      (*unknown)[op].push_back(name);
     }
+  }
+
+  // All operators that we lack, at once.
+  absl::Status CheckOperators() const {
+    Unknown unknown;
+    FindUnknown(proto_, 0, &unknown);
     if (unknown.empty()) return absl::OkStatus();
     std::string list =
         absl::StrJoin(unknown, "; ", [](std::string* out, const auto& entry) {
@@ -180,6 +230,9 @@ class Importer {
                                   TensorFromProto(a.t(), options_.folder));
         return Attribute(std::move(tensor));
       }
+      case onnx::AttributeProto::GRAPH:
+        return Bad("BAD_GRAPH",
+                   absl::StrCat("a subgraph in attribute '", a.name(), "'"));
       default:
         return Bad("UNSUPPORTED_ATTRIBUTE",
                    absl::StrCat("attribute '", a.name(),
@@ -188,14 +241,74 @@ class Importer {
     }
   }
 
+  // The value of that name, from the graph around it if need be.
+  ValueId Find(const std::string& name) {
+    auto it = values_.find(name);
+    if (it != values_.end()) return it->second;
+    if (outer_ == nullptr || outer_->Find(name) == kNoValue) return kNoValue;
+    return Capture(name);
+  }
+
+  // The subgraphs of a node. All of them get the same captured values, as
+  // inputs behind their own; the node reads these behind its own.
+  absl::Status ReadSubgraphs(const onnx::NodeProto& proto,
+                             std::map<std::string, Attribute>* attrs,
+                             std::vector<ValueId>* inputs) {
+    std::vector<std::pair<std::string, std::unique_ptr<Importer>>> bodies;
+    std::vector<Graph> graphs;
+    std::vector<std::string> captures;
+    for (const auto& attribute : proto.attribute()) {
+      if (attribute.type() != onnx::AttributeProto::GRAPH) continue;
+      int depth = 0;
+      for (const Importer* i = outer_; i != nullptr; i = i->outer_) ++depth;
+      if (depth >= kDepthMax) return Bad("BAD_GRAPH", "subgraphs too deep");
+      bodies.emplace_back(attribute.name(), std::make_unique<Importer>(
+                                                attribute.g(), options_, this));
+      CONDENSE_ASSIGN_OR_RETURN(Graph body, bodies.back().second->Run());
+      graphs.push_back(std::move(body));
+      for (const std::string& name : bodies.back().second->captures()) {
+        if (std::find(captures.begin(), captures.end(), name) ==
+            captures.end()) {
+          captures.push_back(name);
+        }
+      }
+    }
+    if (bodies.empty()) return absl::OkStatus();
+    for (size_t i = 0; i < bodies.size(); ++i) {
+      AlignCaptures(captures, bodies[i].second->captures(), &graphs[i]);
+      // Shared with copies of the node; never written again.
+      (*attrs)[bodies[i].first] =
+          std::make_shared<const Graph>(std::move(graphs[i]));
+    }
+    (*attrs)["captures"] = static_cast<int64_t>(captures.size());
+    for (const std::string& name : captures) inputs->push_back(Find(name));
+    return absl::OkStatus();
+  }
+
+  // Gives the body one input per captured name, in that order.
+  static void AlignCaptures(const std::vector<std::string>& wanted,
+                            const std::vector<std::string>& have, Graph* body) {
+    std::vector<ValueId> inputs = body->inputs();
+    const size_t own = inputs.size() - have.size();
+    std::vector<ValueId> aligned(inputs.begin(), inputs.begin() + own);
+    for (const std::string& name : wanted) {
+      auto it = std::find(have.begin(), have.end(), name);
+      aligned.push_back(
+          it == have.end()
+              ? body->AddValue(name)
+              : inputs[own + static_cast<size_t>(it - have.begin())]);
+    }
+    body->SetInputs(std::move(aligned));
+  }
+
   absl::Status AddNode(const onnx::NodeProto& proto) {
     std::map<std::string, Attribute> attrs;
     for (const auto& attribute : proto.attribute()) {
+      if (attribute.type() == onnx::AttributeProto::GRAPH) continue;
       CONDENSE_ASSIGN_OR_RETURN(Attribute value, ReadAttribute(attribute));
-      // Cast's target is a number of ONNX's; the graph writes dtypes by name.
-      if (proto.op_type() == "Cast" && attribute.name() == "to") {
-        value = std::string(
-            graph::DTypeName(DTypeFromOnnx(static_cast<int>(attribute.i()))));
+      if (NamesType(proto.op_type(), attribute.name())) {
+        value =
+            std::string(graph::DTypeName(DTypeFromOnnx(TypeNumber(attribute))));
       }
       attrs[attribute.name()] = std::move(value);
     }
@@ -208,18 +321,21 @@ class Importer {
         inputs.push_back(kNoValue);
         continue;
       }
-      auto it = values_.find(name);
-      if (it == values_.end()) {
+      const ValueId id = Find(name);
+      if (id == kNoValue) {
         return Bad("BAD_GRAPH",
                    absl::StrCat("node '", proto.name(), "' reads '", name,
                                 "', which nothing before it makes"),
                    {.node = proto.name()});
       }
-      inputs.push_back(it->second);
+      inputs.push_back(id);
     }
+    CONDENSE_RETURN_IF_ERROR(ReadSubgraphs(proto, &attrs, &inputs));
     std::vector<std::string> outputs(proto.output().begin(),
                                      proto.output().end());
-    if (outputs.empty() || outputs[0].empty()) {
+    const bool none = std::all_of(outputs.begin(), outputs.end(),
+                                  [](const auto& o) { return o.empty(); });
+    if (outputs.empty() || none) {
       return Bad("BAD_GRAPH",
                  absl::StrCat("node '", proto.name(), "' has no output"));
     }
@@ -228,7 +344,8 @@ class Importer {
                        outputs, std::move(attrs), Domain(proto.domain()));
     for (size_t i = 0; i < outputs.size(); ++i) {
       if (outputs[i].empty()) {
-        graph_.mutable_node(id).outputs[i] = kNoValue;
+        // The first one stays, under a name of ours: all code may look at it.
+        if (i > 0) graph_.mutable_node(id).outputs[i] = kNoValue;
         continue;
       }
       CONDENSE_RETURN_IF_ERROR(Define(outputs[i], graph_.node(id).outputs[i]));
@@ -262,20 +379,22 @@ class Importer {
 
   absl::StatusOr<Graph> Finish() {
     for (const auto& output : proto_.output()) {
-      auto it = values_.find(output.name());
-      if (it == values_.end()) {
+      const ValueId id = Find(output.name());
+      if (id == kNoValue) {
         return Bad("BAD_GRAPH", absl::StrCat("nothing makes the output '",
                                              output.name(), "'"));
       }
-      graph_.AddOutput(it->second);
+      graph_.AddOutput(id);
     }
     return std::move(graph_);
   }
 
   const onnx::GraphProto& proto_;
   const ImportOptions& options_;
+  Importer* const outer_;
   Graph graph_;
   std::map<std::string, ValueId> values_;
+  std::vector<std::string> captures_;
 };
 
 }  // namespace

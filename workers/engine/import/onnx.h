@@ -17,7 +17,7 @@ struct ImportOptions {
   bool raw = false;
 };
 
-// Reads an ONNX model of opset 7 to 21 into a graph with the semantics of
+// Reads an ONNX model of opset 1 to 23 into a graph with the semantics of
 // Graph::kOpset, simplified: a fixed batch of 1 becomes the symbol N, shape
 // arithmetic is folded, identities are gone, shapes are inferred. Errors
 // (INVALID_ARGUMENT): NOT_A_MODEL, UNSUPPORTED_OPSET, UNSUPPORTED_OPERATOR (all
