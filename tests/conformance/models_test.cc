@@ -1,19 +1,28 @@
-// Every ONNX model of ../shared/models: imported, run, compared with the
-// outputs that its exporter recorded, written again and trained.
+// Every model of ../shared/models, ONNX and TorchScript: imported, run,
+// compared with the outputs that its exporter recorded, written again and
+// trained.
+
+#include <torch/script.h>
+#include <torch/version.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <sstream>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/error.h"
+#include "common/files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/shared_dir.h"
 #include "workers/engine/data/file_tree.h"
 #include "workers/engine/export/onnx.h"
+#include "workers/engine/export/torchscript/exporter.h"
 #include "workers/engine/graph/text.h"
 #include "workers/engine/import/onnx.h"
 #include "workers/engine/import/tensor_file.h"
+#include "workers/engine/import/torchscript/importer.h"
 #include "workers/engine/runtime/executor.h"
 
 namespace condense {
@@ -29,7 +38,9 @@ std::vector<std::string> ModelsIn(const std::string& folder) {
   std::vector<std::string> paths;
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string path = entry.path().string();
-    if (absl::EndsWith(path, ".onnx")) paths.push_back(path);
+    if (absl::EndsWith(path, ".onnx") || absl::EndsWith(path, ".pt")) {
+      paths.push_back(path);
+    }
   }
   std::sort(paths.begin(), paths.end());
   return paths;
@@ -88,6 +99,41 @@ std::vector<Tensor> RandomInputs(const Graph& graph, int64_t batch) {
                          : torch::randint(0, 10, dims, torch::kInt64));
   }
   return inputs;
+}
+
+absl::StatusOr<Graph> Import(const std::string& path,
+                             const Recorded& recorded) {
+  if (absl::EndsWith(path, ".onnx")) return onnx_import::ImportOnnxFile(path);
+  torchscript_import::ImportOptions options;
+  for (const Tensor& input : recorded.inputs) {
+    options.input_shapes.push_back(
+        graph::Shape(input.sizes().begin(), input.sizes().end()));
+    options.input_dtypes.push_back(input.is_floating_point()
+                                       ? graph::DType::kFloat32
+                                       : graph::DType::kInt64);
+  }
+  return torchscript_import::ImportTorchScript(*ReadFile(path), options);
+}
+
+// What LibTorch itself makes of a TorchScript model.
+Recorded RunByLibTorch(const std::string& path) {
+  torch::jit::Module module = torch::jit::load(path);
+  module.eval();
+  const bool face = absl::StrContains(path, "facenet");
+  torch::manual_seed(1);
+  Recorded recorded;
+  recorded.inputs = {torch::rand(face ? std::vector<int64_t>{2, 3, 112, 112}
+                                      : std::vector<int64_t>{2, 3, 32, 32})};
+  const torch::NoGradGuard no_grad;
+  recorded.outputs = {module.forward({recorded.inputs[0]}).toTensor()};
+  return recorded;
+}
+
+// Models that LibTorch 1.13 cannot load: newer operators.
+bool NeedsNewerLibTorch(const std::string& path) {
+  return TORCH_VERSION_MAJOR < 2 &&
+         (absl::EndsWith(path, "vit.scripted.pt") ||
+          absl::EndsWith(path, "transformer_encoder.scripted.pt"));
 }
 
 double Difference(const Tensor& a, const Tensor& b) {
@@ -150,26 +196,79 @@ void ExpectLearns(const Graph& graph) {
   EXPECT_LT(last, first);
 }
 
+// Written as ONNX of each opset and read again, it is the same graph.
+void ExpectRoundTrips(const Graph& graph, const Recorded& recorded) {
+  for (int opset : {13, 17, 21}) {
+    SCOPED_TRACE(opset);
+    auto bytes = onnx_export::ExportOnnx(graph, {.opset = opset});
+    ASSERT_TRUE(bytes.ok()) << bytes.status();
+    auto again = onnx_import::ImportOnnx(*bytes);
+    ASSERT_TRUE(again.ok()) << again.status();
+    ExpectClose(Forward(*again, recorded.inputs), recorded.outputs);
+    if (opset > 13) {
+      EXPECT_EQ(graph::ToText(*again), graph::ToText(graph));
+    }
+  }
+}
+
+std::vector<Tensor> RunScript(const std::string& bytes,
+                              const std::vector<Tensor>& inputs) {
+  std::istringstream stream(bytes);
+  torch::jit::Module module = torch::jit::load(stream);
+  const torch::NoGradGuard no_grad;
+  const c10::IValue result =
+      module.forward(std::vector<c10::IValue>(inputs.begin(), inputs.end()));
+  if (result.isTensor()) return {result.toTensor()};
+  std::vector<Tensor> outputs;
+  for (const c10::IValue& element : result.toTupleRef().elements()) {
+    outputs.push_back(element.toTensor());
+  }
+  return outputs;
+}
+
+// Written as TorchScript, LibTorch itself computes the same, also with another
+// batch; read again by us, too.
+void ExpectTorchScript(const Graph& graph, const Recorded& recorded) {
+  auto bytes = torchscript_export::ExportTorchScript(graph);
+  ASSERT_TRUE(bytes.ok()) << bytes.status();
+  ExpectClose(RunScript(*bytes, recorded.inputs), recorded.outputs);
+  const std::vector<Tensor> inputs = RandomInputs(graph, 4);
+  ExpectClose(RunScript(*bytes, inputs), Forward(graph, inputs));
+  torchscript_import::ImportOptions options;
+  for (graph::ValueId id : graph.inputs()) {
+    options.input_shapes.push_back(graph.value(id).shape);
+    options.input_dtypes.push_back(graph.value(id).dtype);
+  }
+  auto again = torchscript_import::ImportTorchScript(*bytes, options);
+  ASSERT_TRUE(again.ok()) << again.status();
+  ExpectClose(Forward(*again, inputs), Forward(graph, inputs));
+}
+
 class ModelsTest : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(ModelsTest, RunsAsRecordedAndIsWrittenAndTrained) {
   if (GetParam() == "none") GTEST_SKIP() << "../shared is not there";
   runtime::SetThreads(2);
-  auto graph = onnx_import::ImportOnnxFile(GetParam());
-  ASSERT_TRUE(graph.ok()) << graph.status();
   Recorded recorded = ReadRecorded(GetParam());
+  const bool script = absl::EndsWith(GetParam(), ".pt");
+  if (NeedsNewerLibTorch(GetParam())) {
+    const absl::Status status = Import(GetParam(), recorded).status();
+    EXPECT_EQ(ErrorReason(status), "NOT_A_MODEL");
+    EXPECT_THAT(std::string(status.message()),
+                ::testing::HasSubstr("aten::scaled_dot_product_attention"));
+    return;
+  }
+  if (script && recorded.inputs.empty()) recorded = RunByLibTorch(GetParam());
+  auto graph = Import(GetParam(), recorded);
+  ASSERT_TRUE(graph.ok()) << graph.status();
   if (recorded.inputs.empty()) {
     recorded.inputs = RandomInputs(*graph, 1);
     recorded.outputs = Forward(*graph, recorded.inputs);
   } else {
     ExpectClose(Forward(*graph, recorded.inputs), recorded.outputs);
   }
-  auto bytes = onnx_export::ExportOnnx(*graph);
-  ASSERT_TRUE(bytes.ok()) << bytes.status();
-  auto again = onnx_import::ImportOnnx(*bytes);
-  ASSERT_TRUE(again.ok()) << again.status();
-  EXPECT_EQ(graph::ToText(*again), graph::ToText(*graph));
-  ExpectClose(Forward(*again, recorded.inputs), recorded.outputs);
+  ExpectRoundTrips(*graph, recorded);
+  ExpectTorchScript(*graph, recorded);
   ExpectLearns(*graph);
 }
 

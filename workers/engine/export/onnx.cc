@@ -1,11 +1,15 @@
 #include "workers/engine/export/onnx.h"
 
+#include <map>
+#include <memory>
+
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "onnx/onnx_pb.h"
+#include "workers/engine/export/lower.h"
 #include "workers/engine/export/onnx_tensor.h"
 
 namespace condense::onnx_export {
@@ -15,8 +19,18 @@ using graph::Graph;
 using graph::kNoValue;
 using graph::Node;
 
-// The IR version that ONNX 1.8 to 1.13 wrote: read by every runtime since.
-constexpr int kIrVersion = 8;
+// The IR version that ONNX itself writes with an opset.
+int IrVersion(int opset) {
+  if (opset >= 21) return 10;
+  return opset >= 19 ? 9 : 8;
+}
+
+// How a body names what it reads from outside.
+using OuterNames = std::map<graph::ValueId, std::string>;
+
+absl::Status FillGraph(const Graph& graph, const ExportOptions& options,
+                       const OuterNames& outer, const std::string& prefix,
+                       onnx::GraphProto* out);
 
 void SetAttribute(const graph::Attribute& value, onnx::AttributeProto* out) {
   struct Setter {
@@ -70,31 +84,99 @@ void FillType(const graph::Value& value, onnx::ValueInfoProto* info) {
   }
 }
 
+// Attributes that the graph writes as the name of a type, ONNX as a number.
+bool NamesType(const Node& node, const std::string& key) {
+  return (node.Is("Cast") && key == "to") || key == "output_datatype" ||
+         (node.Is("QuantizeLinear") && key == "output_dtype") ||
+         (node.Is("EyeLike") && key == "dtype");
+}
+
+// The names of a graph's values in the file. Those of bodies are made unique
+// by a prefix, because a file has one name space.
+std::string NameIn(const Graph& graph, graph::ValueId id,
+                   const OuterNames& outer, const std::string& prefix) {
+  if (id == kNoValue) return "";
+  auto it = outer.find(id);
+  return it != outer.end() ? it->second : prefix + graph.value(id).name;
+}
+
+// A body of If, Loop or Scan: its captured inputs become names of the graph
+// around it.
+absl::Status FillBody(const Graph& graph, const Node& node, const Graph& body,
+                      const ExportOptions& options, const OuterNames& outer,
+                      const std::string& prefix, onnx::AttributeProto* out) {
+  const size_t captures = node.Int("captures", 0);
+  OuterNames names;
+  for (size_t i = 0; i < captures; ++i) {
+    names[body.inputs()[body.inputs().size() - captures + i]] = NameIn(
+        graph, node.inputs[node.inputs.size() - captures + i], outer, prefix);
+  }
+  out->set_type(onnx::AttributeProto::GRAPH);
+  return FillGraph(body, options, names,
+                   absl::StrCat(prefix, node.name, "/", out->name(), "/"),
+                   out->mutable_g());
+}
+
 absl::Status FillNode(const Graph& graph, const Node& node,
-                      const ExportOptions& options, onnx::NodeProto* out) {
+                      const ExportOptions& options, const OuterNames& outer,
+                      const std::string& prefix, onnx::NodeProto* out) {
   if (!node.domain.empty() && !options.raw) {
     return MakeError(
         absl::StatusCode::kInternal, "CANNOT_EXPORT",
         absl::StrCat("no ONNX operator for ", node.domain, "::", node.op),
         {.node = node.name});
   }
-  out->set_name(node.name);
+  out->set_name(prefix + node.name);
   out->set_op_type(node.op);
   out->set_domain(node.domain);
-  auto name = [&](graph::ValueId id) {
-    return id == kNoValue ? std::string() : graph.value(id).name;
-  };
-  for (graph::ValueId id : node.inputs) out->add_input(name(id));
-  for (graph::ValueId id : node.outputs) out->add_output(name(id));
+  // Captured values are read by name, not by the node.
+  const size_t captures = node.Int("captures", 0);
+  for (size_t i = 0; i + captures < node.inputs.size(); ++i) {
+    out->add_input(NameIn(graph, node.inputs[i], outer, prefix));
+  }
+  for (graph::ValueId id : node.outputs) {
+    out->add_output(NameIn(graph, id, outer, prefix));
+  }
   for (const auto& [key, value] : node.attrs) {
+    if (key == "captures") continue;
     auto* attribute = out->add_attribute();
     attribute->set_name(key);
-    if (node.Is("Cast") && key == "to") {
+    if (const auto* body = std::get_if<std::shared_ptr<const Graph>>(&value)) {
+      CONDENSE_RETURN_IF_ERROR(
+          FillBody(graph, node, **body, options, outer, prefix, attribute));
+    } else if (NamesType(node, key)) {
       attribute->set_type(onnx::AttributeProto::INT);
-      attribute->set_i(OnnxDType(graph::DTypeFromName(node.String("to", ""))));
+      attribute->set_i(OnnxDType(graph::DTypeFromName(node.String(key, ""))));
     } else {
       SetAttribute(value, attribute);
     }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FillGraph(const Graph& graph, const ExportOptions& options,
+                       const OuterNames& outer, const std::string& prefix,
+                       onnx::GraphProto* out) {
+  out->set_name(graph.name.empty() ? "model" : graph.name);
+  for (graph::ValueId id : graph.inputs()) {
+    if (outer.count(id) > 0) continue;
+    FillType(graph.value(id), out->add_input());
+    out->mutable_input(out->input_size() - 1)
+        ->set_name(NameIn(graph, id, outer, prefix));
+  }
+  for (graph::ValueId id : graph.values()) {
+    if (!graph.IsConstant(id)) continue;
+    *out->add_initializer() =
+        TensorToProto(*graph.ConstantOf(id), NameIn(graph, id, outer, prefix));
+  }
+  for (graph::NodeId id : graph.order()) {
+    CONDENSE_RETURN_IF_ERROR(FillNode(graph, graph.node(id), options, outer,
+                                      prefix, out->add_node()));
+  }
+  for (graph::ValueId id : graph.outputs()) {
+    FillType(graph.value(id), out->add_output());
+    out->mutable_output(out->output_size() - 1)
+        ->set_name(NameIn(graph, id, outer, prefix));
   }
   return absl::OkStatus();
 }
@@ -117,15 +199,19 @@ absl::StatusOr<std::string> Serialize(const onnx::ModelProto& model) {
 
 }  // namespace
 
-absl::StatusOr<std::string> ExportOnnx(const Graph& graph,
+absl::StatusOr<std::string> ExportOnnx(const Graph& given,
                                        const ExportOptions& options) {
-  if (options.opset < 13 || options.opset > Graph::kOpset) {
+  if (options.opset < 13 || options.opset > 21) {
     return MakeError(
         absl::StatusCode::kUnimplemented, "UNSUPPORTED_OPSET",
-        absl::StrCat("opset ", options.opset, " is not written; 13 to 17 are"));
+        absl::StrCat("opset ", options.opset, " is not written; 13 to 21 are"));
+  }
+  Graph graph = given;
+  if (!options.raw) {
+    CONDENSE_RETURN_IF_ERROR(LowerToOpset(graph, options.opset));
   }
   onnx::ModelProto model;
-  model.set_ir_version(kIrVersion);
+  model.set_ir_version(IrVersion(options.opset));
   model.set_producer_name("condense");
   model.set_doc_string(graph.doc);
   auto* opset = model.add_opset_import();
@@ -141,23 +227,8 @@ absl::StatusOr<std::string> ExportOnnx(const Graph& graph,
     property->set_key(key);
     property->set_value(value);
   }
-  onnx::GraphProto* out = model.mutable_graph();
-  out->set_name(graph.name.empty() ? "model" : graph.name);
-  for (graph::ValueId id : graph.inputs()) {
-    FillType(graph.value(id), out->add_input());
-  }
-  for (graph::ValueId id : graph.values()) {
-    if (!graph.IsConstant(id)) continue;
-    *out->add_initializer() =
-        TensorToProto(*graph.ConstantOf(id), graph.value(id).name);
-  }
-  for (graph::NodeId id : graph.order()) {
-    CONDENSE_RETURN_IF_ERROR(
-        FillNode(graph, graph.node(id), options, out->add_node()));
-  }
-  for (graph::ValueId id : graph.outputs()) {
-    FillType(graph.value(id), out->add_output());
-  }
+  CONDENSE_RETURN_IF_ERROR(
+      FillGraph(graph, options, {}, "", model.mutable_graph()));
   return Serialize(model);
 }
 

@@ -6,6 +6,25 @@
 namespace condense::graph {
 namespace {
 
+std::string TypeText(const Value& value) {
+  return absl::StrCat(DTypeName(value.dtype), " ", ShapeText(value.shape));
+}
+
+std::string OperandText(const Graph& graph, ValueId id) {
+  if (id == kNoValue) return "_";
+  const Value& value = graph.value(id);
+  if (!value.constant.has_value()) return value.name;
+  const Tensor& tensor = *value.constant;
+  const bool small = tensor.num_elements() <= 8 &&
+                     !IsFloating(tensor.dtype()) &&
+                     tensor.dtype() != DType::kString;
+  if (small)
+    return absl::StrCat("[", absl::StrJoin(tensor.ToInts(), ", "), "]");
+  return absl::StrCat(value.name, ": ", TypeText(value));
+}
+
+}  // namespace
+
 std::string AttributeText(const Attribute& attribute) {
   struct Printer {
     std::string operator()(int64_t v) { return absl::StrCat(v); }
@@ -29,25 +48,6 @@ std::string AttributeText(const Attribute& attribute) {
   };
   return std::visit(Printer(), attribute);
 }
-
-std::string TypeText(const Value& value) {
-  return absl::StrCat(DTypeName(value.dtype), " ", ShapeText(value.shape));
-}
-
-std::string OperandText(const Graph& graph, ValueId id) {
-  if (id == kNoValue) return "_";
-  const Value& value = graph.value(id);
-  if (!value.constant.has_value()) return value.name;
-  const Tensor& tensor = *value.constant;
-  const bool small = tensor.num_elements() <= 8 &&
-                     !IsFloating(tensor.dtype()) &&
-                     tensor.dtype() != DType::kString;
-  if (small)
-    return absl::StrCat("[", absl::StrJoin(tensor.ToInts(), ", "), "]");
-  return absl::StrCat(value.name, ": ", TypeText(value));
-}
-
-}  // namespace
 
 std::string ToText(const Graph& graph) {
   std::string text;

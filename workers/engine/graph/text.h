@@ -14,6 +14,9 @@ namespace condense::graph {
 // Constants of up to 8 integers are written out.
 std::string ToText(const Graph& graph);
 
+// "[1, 2]", "3", "reflect": as ToText writes it.
+std::string AttributeText(const Attribute& attribute);
+
 }  // namespace condense::graph
 
 #endif  // CONDENSE_WORKERS_ENGINE_GRAPH_TEXT_H_

@@ -13,6 +13,7 @@
 #include "common/status_macros.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "onnx/onnx_pb.h"
+#include "workers/engine/graph/passes/lift_quantizers.h"
 #include "workers/engine/graph/passes/simplify.h"
 #include "workers/engine/graph/verify.h"
 #include "workers/engine/import/onnx_tensor.h"
@@ -416,6 +417,9 @@ absl::StatusOr<Graph> ImportOnnx(absl::string_view bytes,
   }
   CONDENSE_RETURN_IF_ERROR(BringToOpset(graph, opset));
   CONDENSE_RETURN_IF_ERROR(graph::Simplify(graph));
+  if (options.lift_quantizers) {
+    CONDENSE_RETURN_IF_ERROR(graph::LiftQuantizers().Run(graph).status());
+  }
   CONDENSE_RETURN_IF_ERROR(graph::Verify(graph));
   return graph;
 }

@@ -15,6 +15,9 @@ struct ImportOptions {
   // Only parse: keep every node as the file has it, with nodes of the domain
   // "condense". For files that ExportOnnx wrote with `raw`.
   bool raw = false;
+  // Quantizers of the file as condense::FakeQuantize: the float simulation of a
+  // quantized model, which can be trained. Off: the file's own integers.
+  bool lift_quantizers = false;
 };
 
 // Reads an ONNX model of opset 1 to 23 into a graph with the semantics of

@@ -42,6 +42,7 @@ absl::StatusOr<Kernel> GroupNorm(const KernelContext& c) {
 absl::StatusOr<Kernel> LayerNorm(const KernelContext& c) {
   const double epsilon = c.node.Float("epsilon", 1e-5f);
   const int64_t axis = c.node.Int("axis", -1);
+  const bool statistics = c.node.outputs.size() > 1;
   return Kernel([=](const Call& call) {
     const Tensor& x = call.in[0];
     const int64_t from = WrapAxis(axis, x.dim());
@@ -50,6 +51,10 @@ absl::StatusOr<Kernel> LayerNorm(const KernelContext& c) {
     const bool plain =
         call.in[1].sizes() == at::IntArrayRef(shape) &&
         (!call.Has(2) || call.in[2].sizes() == call.in[1].sizes());
+    if (plain && !statistics) {
+      return std::vector<Tensor>{
+          at::layer_norm(x, shape, call.in[1], call.Optional(2), epsilon)};
+    }
     auto [y, mean, inverse] =
         plain ? at::native_layer_norm(x, shape, call.in[1], call.Optional(2),
                                       epsilon)

@@ -2,8 +2,13 @@
 
 #include "common/status_macros.h"
 #include "workers/engine/graph/infer_shapes.h"
+#include "workers/engine/graph/passes/common_subexpressions.h"
 #include "workers/engine/graph/passes/dead_code.h"
 #include "workers/engine/graph/passes/fold_constants.h"
+#include "workers/engine/graph/passes/fuse_gelu.h"
+#include "workers/engine/graph/passes/fuse_group_norm.h"
+#include "workers/engine/graph/passes/fuse_hard_swish.h"
+#include "workers/engine/graph/passes/fuse_layer_norm.h"
 #include "workers/engine/graph/passes/remove_identity.h"
 #include "workers/engine/graph/passes/symbolic_batch.h"
 #include "workers/engine/graph/verify.h"
@@ -23,13 +28,19 @@ absl::Status Simplify(Graph& graph, const SimplifyOptions& options) {
   const SymbolicBatch symbolic_batch;
   const FoldConstants fold_constants;
   const RemoveIdentity remove_identity;
+  const CommonSubexpressions common_subexpressions;
+  const FuseGelu fuse_gelu;
+  const FuseGroupNorm fuse_group_norm;
+  const FuseHardSwish fuse_hard_swish;
+  const FuseLayerNorm fuse_layer_norm;
   const DeadCode dead_code;
+  const Pass* passes[] = {
+      &fold_constants,  &remove_identity, &common_subexpressions, &fuse_gelu,
+      &fuse_group_norm, &fuse_hard_swish, &fuse_layer_norm,       &dead_code};
   bool tried_batch = false;
   for (int round = 0; round < kRoundsMax; ++round) {
     bool changed = false;
-    for (const Pass* pass : {static_cast<const Pass*>(&fold_constants),
-                             static_cast<const Pass*>(&remove_identity),
-                             static_cast<const Pass*>(&dead_code)}) {
+    for (const Pass* pass : passes) {
       CONDENSE_ASSIGN_OR_RETURN(bool did, pass->Run(graph));
       if (!did) continue;
       changed = true;

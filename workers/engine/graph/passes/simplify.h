@@ -11,8 +11,9 @@ struct SimplifyOptions {
   bool only_infer = false;
 };
 
-// What every imported graph goes through: symbolic_batch, then fold_constants,
-// remove_identity and dead_code until nothing changes; shapes are inferred and
+// What every imported graph goes through: constants folded, identities and
+// repetitions removed, decomposed operators fused until nothing changes, then
+// symbolic_batch; shapes are inferred and
 // the graph is verified after each.
 absl::Status Simplify(Graph& graph, const SimplifyOptions& options = {});
 

@@ -324,8 +324,14 @@ absl::Status ConstantOfShape(const Context& c) {
     if (const Tensor* t = std::get_if<Tensor>(&it->second)) dtype = t->dtype();
   }
   const auto dims = c.IntsAt(0);
-  c.Set(0, dtype,
-        dims ? MaybeShape(Shape(dims->begin(), dims->end())) : std::nullopt);
+  c.Set(0, dtype, std::nullopt);
+  if (dims) {
+    c.Set(0, dtype, Shape(dims->begin(), dims->end()));
+  } else if (const MaybeShape sizes = c.ShapeOf(0);
+             sizes && sizes->size() == 1 && (*sizes)[0].known() &&
+             (*sizes)[0].value <= kRankMax) {
+    c.Set(0, dtype, Shape((*sizes)[0].value));
+  }
   return absl::OkStatus();
 }
 

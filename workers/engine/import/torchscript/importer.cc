@@ -1,0 +1,210 @@
+#include "workers/engine/import/torchscript/importer.h"
+
+#include <torch/csrc/jit/passes/inliner.h>
+#include <torch/script.h>
+
+#include <sstream>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/error.h"
+#include "common/status_macros.h"
+#include "workers/engine/graph/passes/simplify.h"
+#include "workers/engine/graph/verify.h"
+#include "workers/engine/import/torchscript/interpreter.h"
+
+namespace condense::torchscript_import {
+namespace {
+
+using graph::DType;
+using graph::Graph;
+using graph::kNoValue;
+using graph::Shape;
+using graph::ValueId;
+
+// LibTorch's own reason, without its stack of calls.
+std::string FirstLine(const std::exception& error) {
+  std::string what = error.what();
+  const size_t reason = what.find("RuntimeError:");
+  if (reason != std::string::npos) what = what.substr(reason + 14);
+  while (!what.empty() && what[0] == '\n') what.erase(0, 1);
+  return what.substr(0, what.find('\n'));
+}
+
+absl::StatusOr<torch::jit::Module> Load(absl::string_view bytes) {
+  std::istringstream stream{std::string(bytes)};
+  try {
+    torch::jit::Module module = torch::jit::load(stream, torch::kCPU);
+    module.eval();
+    return module;
+  } catch (const std::exception& error) {
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, "NOT_A_MODEL",
+        absl::StrCat("LibTorch ", TORCH_VERSION,
+                     " cannot read the file: ", FirstLine(error)),
+        {.hint = "save it with torch.jit.save, or export it as ONNX"});
+  }
+}
+
+// The rank and channels that the first reader of the input tells, through
+// operators that keep the shape.
+std::optional<Shape> ShapeFromReaders(const torch::jit::Value* input,
+                                      const torch::jit::Module& module,
+                                      DType* dtype) {
+  auto weight_of = [&](const torch::jit::Node* node,
+                       size_t at) -> std::optional<torch::Tensor> {
+    const torch::jit::Node* get = node->input(at)->node();
+    std::vector<std::string> path;
+    while (get->kind() == c10::prim::GetAttr) {
+      path.insert(path.begin(), get->s(c10::attr::name));
+      get = get->input(0)->node();
+    }
+    c10::IValue value = module._ivalue();
+    for (const std::string& part : path)
+      value = value.toObject()->getAttr(part);
+    if (!value.isTensor()) return std::nullopt;
+    return value.toTensor();
+  };
+  for (const auto& use : input->uses()) {
+    const std::string op = use.user->kind().toQualString();
+    const bool conv =
+        absl::StartsWith(op, "aten::conv") || op == "aten::_convolution";
+    if (conv && use.offset == 0) {
+      const auto weight = weight_of(use.user, 1);
+      if (!weight) continue;
+      Shape shape(weight->dim());
+      const size_t groups_at = op == "aten::_convolution" ? 8 : 6;
+      const auto groups = torch::jit::toIValue(use.user->input(groups_at));
+      shape[1] = weight->size(1) * (groups ? groups->toInt() : 1);
+      return shape;
+    }
+    if (op == "aten::linear" && use.offset == 0) {
+      const auto weight = weight_of(use.user, 1);
+      if (weight) return Shape{graph::Dim(), graph::Dim(weight->size(1))};
+    }
+    if (op == "aten::embedding" && use.offset == 1) {
+      *dtype = DType::kInt64;
+      return Shape(2);
+    }
+    if (op == "aten::lstm" || op == "aten::gru") return Shape(3);
+  }
+  return std::nullopt;
+}
+
+// What a traced program says about its input itself.
+std::optional<Shape> RecordedShape(const torch::jit::Value* input,
+                                   DType* dtype) {
+  const auto type = input->type()->cast<c10::TensorType>();
+  if (!type) return std::nullopt;
+  if (type->scalarType()) {
+    *dtype = DTypeOfScalarType(static_cast<int64_t>(*type->scalarType()));
+  }
+  const auto sizes = type->sizes().sizes();
+  if (!sizes) return std::nullopt;
+  Shape shape;
+  for (const auto& size : *sizes) {
+    shape.push_back(size ? graph::Dim(*size) : graph::Dim());
+  }
+  return shape;
+}
+
+class Importer {
+ public:
+  Importer(const torch::jit::Module& module, const ImportOptions& options)
+      : module_(module), options_(options) {}
+
+  Graph Run() {
+    for (const auto& parameter : module_.named_parameters()) {
+      builder_.names[parameter.value.unsafeGetTensorImpl()] = parameter.name;
+    }
+    for (const auto& buffer : module_.named_buffers()) {
+      builder_.names[buffer.value.unsafeGetTensorImpl()] = buffer.name;
+    }
+    const auto program = module_.get_method("forward").graph()->copy();
+    torch::jit::Inline(*program);
+    Interpreter interpreter(&builder_);
+    interpreter.Set(program->inputs()[0], Item::Concrete(module_._ivalue()));
+    AddInputs(*program, &interpreter);
+    for (const Item& output : interpreter.RunBlock(program->block())) {
+      AddOutput(output);
+    }
+    if (builder_.graph.outputs().empty()) {
+      Fail("NOT_A_MODEL", "forward() returns no tensor");
+    }
+    return std::move(builder_.graph);
+  }
+
+ private:
+  void AddInputs(const torch::jit::Graph& program, Interpreter* interpreter) {
+    for (size_t i = 1; i < program.inputs().size(); ++i) {
+      const torch::jit::Value* input = program.inputs()[i];
+      if (input->type()->kind() != c10::TypeKind::TensorType) {
+        // Optional arguments stay away.
+        interpreter->Set(input, Item::Concrete(c10::IValue()));
+        continue;
+      }
+      const size_t at = i - 1;
+      DType dtype = DType::kFloat32;
+      std::optional<Shape> shape;
+      if (at < options_.input_shapes.size()) shape = options_.input_shapes[at];
+      if (!shape) shape = RecordedShape(input, &dtype);
+      if (!shape) shape = ShapeFromReaders(input, module_, &dtype);
+      if (at < options_.input_dtypes.size() &&
+          options_.input_dtypes[at] != DType::kUndefined) {
+        dtype = options_.input_dtypes[at];
+      }
+      if (shape && !shape->empty()) (*shape)[0] = graph::Dim::Symbol("N");
+      const std::string name =
+          input->hasDebugName() ? input->debugNameBase() : "input";
+      interpreter->Set(
+          input, Item::Tensor(builder_.graph.AddInput(name, dtype, shape)));
+    }
+  }
+
+  void AddOutput(const Item& item) {
+    if (item.kind == Item::Kind::kList) {
+      for (const Item& part : *item.items) AddOutput(part);
+      return;
+    }
+    if (item.IsNone()) return;
+    if (item.kind == Item::Kind::kConcrete && !item.value.isTensor()) return;
+    const ValueId id = builder_.TensorOf(item);
+    const size_t number = builder_.graph.outputs().size();
+    ValueId output = id;
+    // An input, a constant or an output twice needs a node of its own.
+    if (builder_.graph.value(id).producer == graph::kNoNode ||
+        builder_.graph.IsOutput(id)) {
+      output = builder_.Op("Identity", {id});
+    }
+    builder_.graph.RenameValue(
+        output, number == 0 ? "output" : absl::StrCat("output_", number));
+    builder_.graph.AddOutput(output);
+  }
+
+  const torch::jit::Module& module_;
+  const ImportOptions& options_;
+  Builder builder_;
+};
+
+}  // namespace
+
+absl::StatusOr<Graph> ImportTorchScript(absl::string_view bytes,
+                                        const ImportOptions& options) {
+  CONDENSE_ASSIGN_OR_RETURN(const torch::jit::Module module, Load(bytes));
+  try {
+    Graph graph = Importer(module, options).Run();
+    graph.name =
+        module.type()->name() ? module.type()->name()->name() : "model";
+    CONDENSE_RETURN_IF_ERROR(graph::Simplify(graph));
+    CONDENSE_RETURN_IF_ERROR(graph::Verify(graph));
+    return graph;
+  } catch (const ImportError& error) {
+    return error.status;
+  } catch (const std::exception& error) {
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, "NOT_A_MODEL",
+        absl::StrCat("the program cannot be read: ", FirstLine(error)));
+  }
+}
+
+}  // namespace condense::torchscript_import
