@@ -37,9 +37,15 @@ ROOMS = {
     "evaluation": ["training", "data", "runtime", "graph", "import", "export"],
     "report": ["graph"],
 }
+# Reads and writes TorchScript with LibTorch itself (decision 5).
+TORCHSCRIPT = ["import/torchscript", "export/torchscript"]
+for room in TORCHSCRIPT:
+    others = [r for r in list(ROOMS) + ["pipeline"] if r not in ("graph", "runtime", room.split("/")[0])]
+    WALLS.append((ENGINE + room + "/", "^workers/engine/(" + "|".join(others) + ")/",
+                  f"{room} may include graph, runtime"))
 for room, allowed in ROOMS.items():
     others = [r for r in list(ROOMS) + ["pipeline"] if r != room and r not in allowed]
-    WALLS.append((ENGINE + room + "/", "^workers/engine/(" + "|".join(others) + ")/",
+    WALLS.append((ENGINE + room + "/(?!torchscript)", "^workers/engine/(" + "|".join(others) + ")/",
                   f"{room} may include {', '.join(allowed) or 'no other room'}"))
     WALLS.append((ENGINE + room + "/", r"^condense/v1/recipe\.pb\.h$", "only pipeline reads the recipe"))
 for room in ["graph", "import", "export", "data", "report"]:

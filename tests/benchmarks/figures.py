@@ -2,10 +2,11 @@
 """Measures the figures of docs/features.md that whole programs give, one JSON
 object per line. Fails where a target that does not depend on the machine is missed.
 
-usage: figures.py example|latency|models|cifar
+usage: figures.py example|latency|models|families|cifar
   example  worst of three seeds of examples/digits
   latency  queued to engine at work on an idle worker; submit; idle server memory
   models   int8 after training for four real models (needs CONDENSE_SHARED)
+  families int8 after training for a model of each family, ONNX and TorchScript (needs CONDENSE_SHARED)
   cifar    ResNet-20 on all CIFAR-10 test images, 256 for calibration (needs CONDENSE_SHARED)
 (CONDENSE_SOURCE_DIR, CONDENSE_BINARY_DIR)
 """
@@ -148,6 +149,35 @@ def models():
         require(agreement["top1"] >= 0.98 or agreement["cosine"] >= 0.99, f"agreement of {name}")
 
 
+FAMILIES = {
+    "derived_resnet56_cifar10_scripted.pt": 32, "cifar10_vit_pgd_2_3_16_op9.onnx": 32,
+    "exported/resnet18.traced.pt": 64, "exported/mobilenet_v2.ts.onnx": 64,
+    "exported/mobilenet_v3_small.dynamo.onnx": 64, "exported/efficientnet_b0.scripted.pt": 64,
+    "exported/convnext_tiny.ts.onnx": 64, "exported/swin.ts.onnx": 32, "exported/vit.dynamo.onnx": 32,
+    "exported/groupnorm_net.ts.onnx": 32, "exported/shufflenet_v2_x0_5.ts.onnx": 64,
+    "exported/densenet.dynamo.onnx": 64,
+}
+
+
+def families():
+    """One model of each family through a whole PTQ job; most have random weights."""
+    archive = shared() / "data" / "cifar10-jpg" / "cifar10_test_jpg.tar.xz"
+    failed = []
+    for name, size in FAMILIES.items():
+        recipe = (f"data: {{calibration: {{source: train, samples: 64}}, eval: {{source: test, samples: 128}}, "
+                  f"preprocess: {{{IMAGENET}, resize: [{size}, {size}]}}}}\nstages: [quantize: {{mode: ptq}}]\n")
+        try:
+            report = run_engine(shared() / "models" / name, recipe, {"train": archive, "test": archive}, [PROFILE])[PROFILE]
+        except SystemExit as error:
+            failed.append(name)
+            say("ptq_family", model=name, error=str(error)[-300:])
+            continue
+        agreement = report["agreement"]
+        say("ptq_family", model=name, top1=agreement["top1"], cosine=agreement["cosine"], max_lsb=agreement["max_lsb"],
+            size=report["compressed"]["size_bytes"] / report["baseline"]["size_bytes"])
+    require(not failed, f"jobs that failed: {failed}")
+
+
 def ptq(model, data, preprocess):
     recipe = (f"data: {{calibration: {{source: train, samples: 256}}, eval: {{source: test, samples: 512}}, "
               f"preprocess: {{{preprocess}}}}}\nstages: [quantize: {{mode: ptq}}]\n")
@@ -203,6 +233,6 @@ def cifar():
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1] not in ("example", "latency", "models", "cifar"):
+    if len(sys.argv) != 2 or sys.argv[1] not in ("example", "latency", "models", "families", "cifar"):
         sys.exit(__doc__)
     globals()[sys.argv[1]]()

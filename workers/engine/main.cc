@@ -124,6 +124,11 @@ void AddDevice(CLI::App* command, Options* options) {
                       "intra-op threads (default: one per core)");
 }
 
+void AddShape(CLI::App* command, pipeline::ModelOptions* options) {
+  command->add_option("--input-shape", options->input_shape,
+                      "of a TorchScript model's input, like Nx3x32x32");
+}
+
 int Main(int argc, char** argv) {
   CLI::App app{"condense-engine: compresses one model in one folder"};
   app.set_version_flag("--version", CONDENSE_VERSION);
@@ -143,7 +148,8 @@ int Main(int argc, char** argv) {
 
   auto tool = [&](const char* name, const char* what, auto call) {
     CLI::App* command = app.add_subcommand(name, what);
-    command->add_option("MODEL", options.model, "an ONNX file")->required();
+    command->add_option("MODEL", options.model, "an ONNX or TorchScript file")
+        ->required();
     AddDevice(command, &options);
     command->callback([&, call] {
       const absl::Status status = call();
@@ -171,15 +177,20 @@ int Main(int argc, char** argv) {
   bench->add_option("--steps", options.bench.steps)
       ->check(CLI::Range(1, 1000000));
   bench->add_flag("--json", options.bench.json);
+  AddShape(bench, &options.bench.model);
   CLI::App* convert = tool("convert", "import, verify and export", [&] {
     return pipeline::Convert(options.model, options.convert);
   });
-  convert->add_option("--to", options.convert.to, "onnx")->required();
+  convert->add_option("--to", options.convert.to, "onnx or torchscript")
+      ->required();
   convert->add_option("--out", options.convert.out)->required();
+  convert->add_option("--opset", options.convert.opset, "of ONNX, 13 to 21");
+  AddShape(convert, &options.convert.model);
   CLI::App* analyze = tool("analyze", "what is in a model", [&] {
     return pipeline::Analyze(options.model, options.analyze);
   });
   analyze->add_flag("--json", options.analyze.json);
+  AddShape(analyze, &options.analyze.model);
 
   try {
     app.parse(argc, argv);

@@ -360,8 +360,28 @@ const std::map<std::string, Kernel>& Kernels() {
 
 }  // namespace
 
-bool HasFloatKernel(const Node& node) {
-  return node.domain.empty() && Kernels().count(node.op) > 0;
+bool HasFloatKernel(const Graph& graph, const Node& node) {
+  if (!node.domain.empty() || Kernels().count(node.op) == 0) return false;
+  const graph::Value& y = graph.value(node.outputs[0]);
+  if (y.dtype != graph::DType::kUndefined && !graph::IsFloating(y.dtype)) {
+    return false;
+  }
+  const bool moves = node.op == "Reshape" || node.op == "Flatten" ||
+                     node.op == "Squeeze" || node.op == "Unsqueeze";
+  if (moves) {
+    if (!y.shape) return false;
+    return std::count_if(y.shape->begin(), y.shape->end(),
+                         [](const graph::Dim& dim) { return !dim.known(); }) <=
+           1;
+  }
+  if (node.op != "Slice" && node.op != "Pad") return true;
+  for (size_t i = 1; i < node.inputs.size(); ++i) {
+    if (node.inputs[i] != graph::kNoValue &&
+        !graph.IsConstant(node.inputs[i])) {
+      return false;
+    }
+  }
+  return true;
 }
 
 absl::StatusOr<Activation> RunFloat(const Graph& graph, const Node& node,

@@ -114,11 +114,20 @@ void FillValues(Activation* x) {
   }
 }
 
+std::vector<float> FloatsOf(const graph::Tensor& tensor) {
+  return tensor.dtype() == graph::DType::kString ? std::vector<float>()
+                                                 : tensor.ToFloats();
+}
+
 // One call of Run.
 class Session {
  public:
-  Session(const Graph& graph, const IntegerRuntime::Tap& tap)
-      : graph_(graph), tap_(tap), values_(graph.value_limit()) {}
+  Session(const Graph& graph, const IntegerRuntime::Others& others,
+          const IntegerRuntime::Tap& tap)
+      : graph_(graph),
+        others_(others),
+        tap_(tap),
+        values_(graph.value_limit()) {}
 
   absl::StatusOr<std::vector<Activation>> Run(
       const std::vector<Activation>& inputs) {
@@ -156,28 +165,43 @@ class Session {
       }
       return absl::OkStatus();
     }
-    if (IsLinear(node) && IsWeight(graph_, node.input(1))) {
+    if (IsLinear(node) && IsPlainGemm(node) &&
+        IsWeight(graph_, node.input(1))) {
       Put(out, Linear(node));
       return absl::OkStatus();
     }
     std::vector<const Activation*> inputs;
     std::vector<Activation> constants(node.inputs.size());
     for (size_t i = 0; i < node.inputs.size(); ++i) {
-      if (node.inputs[i] == kNoValue) continue;
+      if (node.inputs[i] == kNoValue) {
+        if (!HasFloatKernel(graph_, node)) inputs.push_back(nullptr);
+        continue;
+      }
       if (graph_.IsConstant(node.inputs[i])) {
         const graph::Tensor& tensor = *graph_.ConstantOf(node.inputs[i]);
         constants[i].dims = tensor.dims();
-        constants[i].values = tensor.ToFloats();
+        constants[i].values = FloatsOf(tensor);
         inputs.push_back(&constants[i]);
       } else {
         FillValues(&values_[node.inputs[i]]);
         inputs.push_back(&values_[node.inputs[i]]);
       }
     }
+    if (!HasFloatKernel(graph_, node)) return RunOther(node, inputs);
     CONDENSE_ASSIGN_OR_RETURN(Activation y, RunFloat(graph_, node, inputs));
     y.levels.clear();
     y.scale = 0;
     Put(out, std::move(y));
+    return absl::OkStatus();
+  }
+
+  absl::Status RunOther(const Node& node,
+                        const std::vector<const Activation*>& inputs) {
+    CONDENSE_ASSIGN_OR_RETURN(auto results, others_(node, inputs));
+    for (size_t i = 0; i < node.outputs.size() && i < results.size(); ++i) {
+      if (node.outputs[i] == kNoValue) continue;
+      Put(node.outputs[i], std::move(results[i]));
+    }
     return absl::OkStatus();
   }
 
@@ -197,6 +221,7 @@ class Session {
   }
 
   const Graph& graph_;
+  const IntegerRuntime::Others& others_;
   const IntegerRuntime::Tap& tap_;
   std::vector<Activation> values_;
 };
@@ -204,24 +229,29 @@ class Session {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<IntegerRuntime>> IntegerRuntime::Create(
-    const Graph* graph) {
+    const Graph* graph, Others others) {
   for (NodeId id : graph->order()) {
     const Node& node = graph->node(id);
     const bool known = node.Is("QuantizeLinear") ||
-                       node.Is("DequantizeLinear") || HasFloatKernel(node) ||
+                       node.Is("DequantizeLinear") ||
+                       HasFloatKernel(*graph, node) ||
                        (IsLinear(node) && IsPlainGemm(node) &&
                         IsWeight(*graph, node.input(1)));
-    if (known) continue;
+    const bool stored_weight =
+        IsLinear(node) && node.input(1) != kNoValue &&
+        ConstantDequantizer(*graph, node.input(1)) != kNoNode;
+    if (known || (others != nullptr && !stored_weight)) continue;
     return MakeError(absl::StatusCode::kUnimplemented, "NO_VERIFIER",
                      absl::StrCat("the verifier cannot run ", node.op),
                      {.node = node.name});
   }
-  return std::unique_ptr<IntegerRuntime>(new IntegerRuntime(graph));
+  return std::unique_ptr<IntegerRuntime>(
+      new IntegerRuntime(graph, std::move(others)));
 }
 
 absl::StatusOr<std::vector<Activation>> IntegerRuntime::Run(
     const std::vector<Activation>& inputs, const Tap& tap) const {
-  return Session(*graph_, tap).Run(inputs);
+  return Session(*graph_, others_, tap).Run(inputs);
 }
 
 }  // namespace condense::evaluation

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -33,10 +34,15 @@ struct Activation {
 // on many threads.
 class IntegerRuntime {
  public:
-  // `graph` must outlive the runtime. UNIMPLEMENTED with reason NO_VERIFIER and
-  // the node for an operator that it lacks.
+  // Runs operators that have no kernel here, in float: all outputs of the node
+  // from all of its inputs (null where omitted). Must be thread-safe.
+  using Others = std::function<absl::StatusOr<std::vector<Activation>>(
+      const graph::Node& node, const std::vector<const Activation*>& inputs)>;
+
+  // `graph` must outlive the runtime. Without `others`, UNIMPLEMENTED with
+  // reason NO_VERIFIER and the node for an operator that it lacks.
   static absl::StatusOr<std::unique_ptr<IntegerRuntime>> Create(
-      const graph::Graph* graph);
+      const graph::Graph* graph, Others others = nullptr);
 
   // Sees each value by name right after it is made; may replace it, which is
   // what the nodes behind it then read.
@@ -47,8 +53,10 @@ class IntegerRuntime {
       const std::vector<Activation>& inputs, const Tap& tap = nullptr) const;
 
  private:
-  explicit IntegerRuntime(const graph::Graph* graph) : graph_(graph) {}
+  IntegerRuntime(const graph::Graph* graph, Others others)
+      : graph_(graph), others_(std::move(others)) {}
   const graph::Graph* const graph_;
+  const Others others_;
 };
 
 }  // namespace condense::evaluation

@@ -27,8 +27,9 @@ Activation RunConv(const graph::Node& node, const Activation& x,
 Activation RunLinear(const Activation& x, const Constant& weight,
                      const Constant* bias);
 
-// Operators without weights, on float values.
-bool HasFloatKernel(const graph::Node& node);
+// Operators without weights, on float values whose shapes the graph knows but
+// for the batch.
+bool HasFloatKernel(const graph::Graph& graph, const graph::Node& node);
 absl::StatusOr<Activation> RunFloat(
     const graph::Graph& graph, const graph::Node& node,
     const std::vector<const Activation*>& inputs);

@@ -8,8 +8,8 @@
 #include "common/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "workers/engine/graph/cost.h"
-#include "workers/engine/import/onnx.h"
 #include "workers/engine/pipeline/commands.h"
+#include "workers/engine/pipeline/load_model.h"
 #include "workers/engine/pruning/coupling.h"
 
 namespace condense::pipeline {
@@ -114,7 +114,7 @@ void Print(const ordered_json& model) {
 absl::Status Analyze(const std::string& model, const AnalyzeOptions& options) {
   CONDENSE_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(model));
   CONDENSE_ASSIGN_OR_RETURN(const Graph graph,
-                            onnx_import::ImportOnnxFile(model));
+                            LoadModelWith(model, options.model));
   const ordered_json description =
       Describe(graph, static_cast<int64_t>(bytes.size()));
   if (options.json) {

@@ -11,8 +11,8 @@
 #include "common/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "workers/engine/graph/passes/fold_batch_norm.h"
-#include "workers/engine/import/onnx.h"
 #include "workers/engine/pipeline/commands.h"
+#include "workers/engine/pipeline/load_model.h"
 #include "workers/engine/quantization/calibrate.h"
 #include "workers/engine/quantization/placement.h"
 #include "workers/engine/runtime/executor.h"
@@ -101,7 +101,7 @@ double Quantile(const std::vector<double>& sorted, double q) {
 absl::Status Bench(const std::string& model, const std::string& device,
                    int threads, const BenchOptions& options) {
   CONDENSE_ASSIGN_OR_RETURN(graph::Graph graph,
-                            onnx_import::ImportOnnxFile(model));
+                            LoadModelWith(model, options.model));
   const bool qat = options.mode == "qat";
   const bool train = qat || options.mode == "train";
   if (qat) {

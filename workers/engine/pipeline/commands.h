@@ -10,6 +10,12 @@ namespace condense::pipeline {
 // The engine's small tools. Each prints its result to stdout. `device` is
 // "cpu", "cuda:N" or "auto"; `threads` 0 means one per core.
 
+// The shape of the first input of a TorchScript model, "Nx3x32x32", where its
+// program does not tell; empty: derived.
+struct ModelOptions {
+  std::string input_shape;
+};
+
 struct InferOptions {
   std::string input_dir;
   std::string output_dir;
@@ -25,6 +31,7 @@ struct BenchOptions {
   int batch = 1;
   int steps = 50;
   bool json = false;
+  ModelOptions model;
 };
 // Times forward passes, or SGD steps (cross-entropy for [N, C] outputs, mean
 // of the outputs otherwise), on random inputs; "qat" with simulated int8.
@@ -32,14 +39,20 @@ absl::Status Bench(const std::string& model, const std::string& device,
                    int threads, const BenchOptions& options);
 
 struct ConvertOptions {
-  // "onnx".
+  // "onnx" or "torchscript".
   std::string to;
   std::string out;
+  // ONNX only: 13 to 21.
+  int opset = 17;
+  ModelOptions model;
 };
+// Writes the model in another format, reads it back and compares the outputs of
+// both on random inputs (1e-4 of the greatest): FILE_MISMATCH if they differ.
 absl::Status Convert(const std::string& model, const ConvertOptions& options);
 
 struct AnalyzeOptions {
   bool json = false;
+  ModelOptions model;
 };
 // Operators, parameters, multiply-accumulates and what can be pruned.
 absl::Status Analyze(const std::string& model, const AnalyzeOptions& options);

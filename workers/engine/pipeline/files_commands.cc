@@ -1,5 +1,6 @@
 // condense-engine infer and convert.
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
@@ -10,10 +11,13 @@
 #include "common/status_macros.h"
 #include "workers/engine/export/onnx.h"
 #include "workers/engine/export/tensor_file.h"
-#include "workers/engine/graph/cost.h"
+#include "workers/engine/export/torchscript/exporter.h"
 #include "workers/engine/import/onnx.h"
 #include "workers/engine/import/tensor_file.h"
+#include "workers/engine/import/torchscript/importer.h"
 #include "workers/engine/pipeline/commands.h"
+#include "workers/engine/pipeline/load_model.h"
+#include "workers/engine/runtime/dtype.h"
 #include "workers/engine/runtime/executor.h"
 
 namespace condense::pipeline {
@@ -27,25 +31,31 @@ struct Inputs {
   std::string extension = ".pb";
 };
 
-absl::StatusOr<Inputs> ReadInputs(const std::string& folder, size_t count) {
+// input_0, input_1, ... as far as there are files.
+absl::StatusOr<Inputs> ReadInputs(const std::string& folder) {
   Inputs inputs;
-  for (size_t i = 0; i < count; ++i) {
+  for (size_t i = 0;; ++i) {
     const std::string stem = absl::StrCat(folder, "/input_", i);
     std::error_code error;
     const bool npy = fs::exists(stem + ".npy", error);
+    if (!npy && !fs::exists(stem + ".pb", error)) return inputs;
     inputs.extension = npy ? ".npy" : ".pb";
-    const std::string path = stem + inputs.extension;
-    if (!fs::exists(path, error)) {
-      return MakeError(
-          absl::StatusCode::kNotFound, "FILE_NOT_FOUND",
-          absl::StrCat("the model has ", count, " inputs; there is no ", stem,
-                       ".pb and no ", stem, ".npy"));
-    }
-    CONDENSE_ASSIGN_OR_RETURN(graph::Tensor tensor,
-                              onnx_import::ReadTensorFile(path));
+    CONDENSE_ASSIGN_OR_RETURN(
+        graph::Tensor tensor,
+        onnx_import::ReadTensorFile(stem + inputs.extension));
     inputs.tensors.push_back(std::move(tensor));
   }
-  return inputs;
+}
+
+absl::Status CheckCount(const Inputs& inputs, size_t count,
+                        const std::string& folder) {
+  if (inputs.tensors.size() >= count) return absl::OkStatus();
+  const std::string stem =
+      absl::StrCat(folder, "/input_", inputs.tensors.size());
+  return MakeError(
+      absl::StatusCode::kNotFound, "FILE_NOT_FOUND",
+      absl::StrCat("the model has ", count, " inputs; there is no ", stem,
+                   ".pb and no ", stem, ".npy"));
 }
 
 // The tensor fits the model's input.
@@ -74,11 +84,16 @@ absl::Status CheckInput(const graph::Value& input,
 
 absl::Status Infer(const std::string& model, const std::string& device,
                    int threads, const InferOptions& options) {
-  CONDENSE_ASSIGN_OR_RETURN(const graph::Graph graph,
-                            onnx_import::ImportOnnxFile(model));
-  CONDENSE_ASSIGN_OR_RETURN(
-      const Inputs inputs,
-      ReadInputs(options.input_dir, graph.inputs().size()));
+  CONDENSE_ASSIGN_OR_RETURN(const Inputs inputs, ReadInputs(options.input_dir));
+  LoadOptions load;
+  for (const graph::Tensor& tensor : inputs.tensors) {
+    load.input_shapes.push_back(
+        graph::Shape(tensor.dims().begin(), tensor.dims().end()));
+    load.input_dtypes.push_back(tensor.dtype());
+  }
+  CONDENSE_ASSIGN_OR_RETURN(const graph::Graph graph, LoadModel(model, load));
+  CONDENSE_RETURN_IF_ERROR(
+      CheckCount(inputs, graph.inputs().size(), options.input_dir));
   runtime::ExecutorOptions executor_options;
   CONDENSE_ASSIGN_OR_RETURN(executor_options.device,
                             runtime::ResolveDevice(device));
@@ -86,7 +101,7 @@ absl::Status Infer(const std::string& model, const std::string& device,
   CONDENSE_ASSIGN_OR_RETURN(auto executor,
                             runtime::Executor::Create(graph, executor_options));
   std::vector<torch::Tensor> tensors;
-  for (size_t i = 0; i < inputs.tensors.size(); ++i) {
+  for (size_t i = 0; i < graph.inputs().size(); ++i) {
     CONDENSE_RETURN_IF_ERROR(
         CheckInput(graph.value(graph.inputs()[i]), inputs.tensors[i]));
     CONDENSE_ASSIGN_OR_RETURN(torch::Tensor tensor,
@@ -98,8 +113,9 @@ absl::Status Infer(const std::string& model, const std::string& device,
                             executor->Run(tensors));
   CONDENSE_RETURN_IF_ERROR(MakeWritableFolder(options.output_dir));
   for (size_t i = 0; i < outputs.size(); ++i) {
-    const graph::Tensor tensor = runtime::FromTorch(outputs[i]);
-    const std::string name = graph.value(graph.outputs()[i]).name;
+    const graph::Value& output = graph.value(graph.outputs()[i]);
+    const graph::Tensor tensor = runtime::FromTorch(outputs[i], output.dtype);
+    const std::string& name = output.name;
     std::string bytes = onnx_export::TensorProtoBytes(tensor, name);
     if (inputs.extension == ".npy") {
       CONDENSE_ASSIGN_OR_RETURN(bytes, onnx_export::NpyBytes(tensor));
@@ -111,25 +127,107 @@ absl::Status Infer(const std::string& model, const std::string& device,
   return absl::OkStatus();
 }
 
+namespace {
+
+// Height and width of images where a size must be fixed and nobody said which.
+constexpr int kFixedSize = 32;
+
+absl::StatusOr<std::string> Write(const graph::Graph& graph,
+                                  const ConvertOptions& options) {
+  if (options.to == "torchscript") {
+    return torchscript_export::ExportTorchScript(graph);
+  }
+  return onnx_export::ExportOnnx(graph, {.opset = options.opset});
+}
+
+absl::StatusOr<graph::Graph> ReadBack(const graph::Graph& graph,
+                                      const std::string& bytes,
+                                      const ConvertOptions& options) {
+  if (options.to == "onnx") return onnx_import::ImportOnnx(bytes);
+  torchscript_import::ImportOptions shapes;
+  for (graph::ValueId id : graph.inputs()) {
+    shapes.input_shapes.push_back(graph.value(id).shape);
+    shapes.input_dtypes.push_back(graph.value(id).dtype);
+  }
+  return torchscript_import::ImportTorchScript(bytes, shapes);
+}
+
+// Numbers that any embedding table and any network takes.
+std::vector<torch::Tensor> SampleInputs(const graph::Graph& graph) {
+  constexpr int64_t kOpenBatch = 2, kOpenSize = 64;
+  std::vector<torch::Tensor> inputs;
+  auto generator = at::detail::createCPUGenerator(17);
+  for (graph::ValueId id : graph.inputs()) {
+    const graph::Value& value = graph.value(id);
+    std::vector<int64_t> dims;
+    for (const graph::Dim& dim : value.shape.value_or(graph::Shape{})) {
+      dims.push_back(dim.known()    ? dim.value
+                     : dims.empty() ? kOpenBatch
+                                    : kOpenSize);
+    }
+    const auto type =
+        runtime::ScalarTypeOf(value.dtype).value_or(torch::kFloat32);
+    inputs.push_back(graph::IsFloating(value.dtype)
+                         ? torch::rand(dims, generator).to(type)
+                         : torch::ones(dims, type));
+  }
+  return inputs;
+}
+
+// What was written must compute what was read.
+absl::Status Compare(const graph::Graph& graph, const graph::Graph& again) {
+  constexpr double kRelative = 1e-4;
+  const std::vector<torch::Tensor> inputs = SampleInputs(graph);
+  std::vector<std::vector<torch::Tensor>> outputs;
+  const torch::NoGradGuard no_grad;
+  for (const graph::Graph* model : {&graph, &again}) {
+    CONDENSE_ASSIGN_OR_RETURN(auto executor, runtime::Executor::Create(*model));
+    CONDENSE_ASSIGN_OR_RETURN(auto result, executor->Run(inputs));
+    outputs.push_back(std::move(result));
+  }
+  bool same = outputs[0].size() == outputs[1].size();
+  for (size_t i = 0; same && i < outputs[0].size(); ++i) {
+    const torch::Tensor &a = outputs[0][i], &b = outputs[1][i];
+    same = a.sizes() == b.sizes();
+    if (!same || a.numel() == 0) continue;
+    const torch::Tensor x = a.to(torch::kFloat64), y = b.to(torch::kFloat64);
+    const double top = std::max(1e-6, x.abs().max().item<double>());
+    same = (x - y).abs().max().item<double>() <= kRelative * top;
+  }
+  if (same) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kInternal, "FILE_MISMATCH",
+                   "the written file computes something else than the model");
+}
+
+}  // namespace
+
 absl::Status Convert(const std::string& model, const ConvertOptions& options) {
-  if (options.to != "onnx") {
-    return MakeError(
-        absl::StatusCode::kUnimplemented, "UNSUPPORTED_FORMAT",
-        absl::StrCat("cannot write '", options.to, "' files"),
-        {.field = "--to", .nearest = "onnx", .hint = "onnx is written"});
+  if (options.to != "onnx" && options.to != "torchscript") {
+    return MakeError(absl::StatusCode::kInvalidArgument, "UNSUPPORTED_FORMAT",
+                     absl::StrCat("cannot write '", options.to, "' files"),
+                     {.field = "--to",
+                      .nearest = options.to == "pt" ? "torchscript" : "onnx",
+                      .hint = "onnx and torchscript are written"});
   }
-  CONDENSE_ASSIGN_OR_RETURN(const graph::Graph graph,
-                            onnx_import::ImportOnnxFile(model));
-  CONDENSE_ASSIGN_OR_RETURN(const std::string bytes,
-                            onnx_export::ExportOnnx(graph));
-  // What was written must read back to the same computation.
+  CONDENSE_ASSIGN_OR_RETURN(graph::Graph graph,
+                            LoadModelWith(model, options.model));
+  absl::StatusOr<std::string> written = Write(graph, options);
+  if (ErrorReason(written.status()) == "DATA_DEPENDENT_SHAPE" &&
+      options.model.input_shape.empty()) {
+    // The file leaves the image's size open, the program cannot.
+    LoadOptions fixed;
+    fixed.image_size = {kFixedSize, kFixedSize};
+    CONDENSE_ASSIGN_OR_RETURN(graph, LoadModel(model, fixed));
+    written = Write(graph, options);
+    std::fprintf(stderr,
+                 "note: the image size is fixed to %d x %d; --input-shape "
+                 "gives another\n",
+                 kFixedSize, kFixedSize);
+  }
+  CONDENSE_ASSIGN_OR_RETURN(const std::string bytes, std::move(written));
   CONDENSE_ASSIGN_OR_RETURN(const graph::Graph again,
-                            onnx_import::ImportOnnx(bytes));
-  const graph::Cost before = graph::CostOf(graph), after = graph::CostOf(again);
-  if (before.macs != after.macs || before.parameters != after.parameters) {
-    return MakeError(absl::StatusCode::kInternal, "FILE_MISMATCH",
-                     "the exported file reads back as another model");
-  }
+                            ReadBack(graph, bytes, options));
+  CONDENSE_RETURN_IF_ERROR(Compare(graph, again));
   CONDENSE_RETURN_IF_ERROR(WriteFileAtomically(options.out, bytes));
   std::printf("%s: %zu nodes, %zu bytes\n", options.out.c_str(),
               graph.order().size(), bytes.size());

@@ -9,7 +9,7 @@
 #include "common/profiles/profiles.h"
 #include "common/status_macros.h"
 #include "workers/engine/data/file_tree.h"
-#include "workers/engine/import/onnx.h"
+#include "workers/engine/pipeline/load_model.h"
 #include "workers/engine/pipeline/settings.h"
 #include "workers/engine/pipeline/toolchain.h"
 #include "workers/engine/runtime/executor.h"
@@ -78,13 +78,19 @@ absl::Status Job::Open() {
   return absl::OkStatus();
 }
 
+// A TorchScript model does not say how large its images are; the recipe may.
+LoadOptions Job::InputOptions() const {
+  LoadOptions options;
+  const auto& resize = resolved_.data().preprocess().resize();
+  options.image_size.assign(resize.begin(), resize.end());
+  return options;
+}
+
 absl::Status Job::ReadModels() {
   CONDENSE_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(file_.model()));
   model_bytes_ = static_cast<int64_t>(bytes.size());
   model_digest_ = DigestOf(bytes);
-  onnx_import::ImportOptions options;
-  options.folder = fs::path(file_.model()).parent_path().string();
-  CONDENSE_ASSIGN_OR_RETURN(model_, onnx_import::ImportOnnx(bytes, options));
+  CONDENSE_ASSIGN_OR_RETURN(model_, LoadModel(file_.model(), InputOptions()));
   if (resolved_.teacher().source().empty()) return absl::OkStatus();
   if (file_.teacher().empty()) {
     return recipe::ErrorAt(parsed_, "teacher.source",
@@ -93,7 +99,7 @@ absl::Status Job::ReadModels() {
                            {.hint = "give it with --teacher"});
   }
   CONDENSE_ASSIGN_OR_RETURN(teacher_,
-                            onnx_import::ImportOnnxFile(file_.teacher()));
+                            LoadModel(file_.teacher(), InputOptions()));
   return absl::OkStatus();
 }
 

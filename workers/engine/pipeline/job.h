@@ -14,6 +14,7 @@
 #include "workers/engine/data/dataset.h"
 #include "workers/engine/data/loader.h"
 #include "workers/engine/graph/graph.h"
+#include "workers/engine/pipeline/load_model.h"
 
 namespace condense::pipeline {
 
@@ -62,6 +63,7 @@ class Job {
 
  private:
   Job() = default;
+  LoadOptions InputOptions() const;
   absl::Status ReadModels();
   absl::Status ReadData();
   absl::Status DescribeInput();

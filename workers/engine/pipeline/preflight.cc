@@ -8,6 +8,7 @@
 #include "workers/engine/graph/cost.h"
 #include "workers/engine/graph/passes/fold_batch_norm.h"
 #include "workers/engine/pipeline/compress_tasks.h"
+#include "workers/engine/pipeline/other_operators.h"
 #include "workers/engine/pipeline/settings.h"
 #include "workers/engine/pipeline/train_task.h"
 #include "workers/engine/quantization/lower_qdq.h"
@@ -152,7 +153,8 @@ absl::Status CheckProfiles(const Job& job) {
       exported = std::move(lowered.graph);
     }
     CONDENSE_RETURN_IF_ERROR(
-        evaluation::IntegerRuntime::Create(&exported).status());
+        evaluation::IntegerRuntime::Create(&exported, OtherOperators(&exported))
+            .status());
   }
   return absl::OkStatus();
 }

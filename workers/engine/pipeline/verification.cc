@@ -10,6 +10,7 @@
 #include "common/status_macros.h"
 #include "workers/engine/evaluation/integer_runtime.h"
 #include "workers/engine/import/onnx.h"
+#include "workers/engine/pipeline/other_operators.h"
 #include "workers/engine/runtime/executor.h"
 
 namespace condense::pipeline {
@@ -257,8 +258,9 @@ absl::StatusOr<Verification> Verify(const graph::Graph& simulation,
                                     const VerifyOptions& options) {
   CONDENSE_ASSIGN_OR_RETURN(const Graph exported,
                             onnx_import::ImportOnnx(file, {.raw = true}));
-  CONDENSE_ASSIGN_OR_RETURN(auto runtime,
-                            evaluation::IntegerRuntime::Create(&exported));
+  CONDENSE_ASSIGN_OR_RETURN(
+      auto runtime,
+      evaluation::IntegerRuntime::Create(&exported, OtherOperators(&exported)));
   CONDENSE_ASSIGN_OR_RETURN(const std::vector<Sample> samples,
                             Simulate(simulation, loader, options));
   CONDENSE_ASSIGN_OR_RETURN(const Tally tally,

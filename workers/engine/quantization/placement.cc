@@ -68,6 +68,11 @@ class Placer {
   bool Wanted(const Node& node) const {
     if (!node.domain.empty() || numerics_.skip.count(node.name) > 0)
       return false;
+    // Arithmetic of shapes and indices is exact.
+    const graph::DType dtype = placement_.graph.value(node.outputs[0]).dtype;
+    if (dtype != graph::DType::kUndefined && !graph::IsFloating(dtype)) {
+      return false;
+    }
     return numerics_.quantized_ops.count(node.op) > 0;
   }
 

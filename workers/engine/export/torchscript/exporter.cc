@@ -4,7 +4,9 @@
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
 #include <torch/script.h>
 
+#include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <sstream>
 
@@ -25,13 +27,25 @@ using graph::NodeId;
 using graph::ValueId;
 using torch::jit::Module;
 
-// Batch sizes of the two traces.
-constexpr int64_t kBatches[] = {3, 5};
+// Sizes that an open dimension is traced with: of the batch, of other axes.
+constexpr int64_t kBatches[] = {3, 5, 8};
+constexpr int64_t kSizes[] = {64, 96, 160};
+
+// A dimension of an input that may have any size.
+struct OpenDim {
+  size_t input = 0;
+  size_t axis = 0;
+  int64_t Size(size_t sample) const {
+    return axis == 0 ? kBatches[sample] : kSizes[sample];
+  }
+};
 
 absl::Status DataDependent(const std::string& what, const std::string& node) {
-  return MakeError(absl::StatusCode::kUnimplemented, "DATA_DEPENDENT_SHAPE",
-                   absl::StrCat(what, "; it cannot be written as TorchScript"),
-                   {.hint = "write ONNX instead", .node = node});
+  return MakeError(
+      absl::StatusCode::kUnimplemented, "DATA_DEPENDENT_SHAPE",
+      absl::StrCat(what, "; it cannot be written as TorchScript"),
+      {.hint = "fix the input's sizes with --input-shape, or write ONNX",
+       .node = node});
 }
 
 absl::Status CheckNodes(const Graph& graph) {
@@ -59,34 +73,40 @@ std::string Identifier(const std::string& name) {
              : out;
 }
 
-// Whether the first dimension of every input is the batch.
-bool HasBatch(const Graph& graph) {
-  for (ValueId id : graph.inputs()) {
-    const auto& shape = graph.value(id).shape;
-    if (!shape || shape->empty() || (*shape)[0].known()) return false;
+std::vector<OpenDim> OpenDims(const Graph& graph) {
+  std::vector<OpenDim> open;
+  for (size_t i = 0; i < graph.inputs().size(); ++i) {
+    const auto& shape = graph.value(graph.inputs()[i]).shape;
+    for (size_t axis = 0; shape && axis < shape->size(); ++axis) {
+      if (!(*shape)[axis].known()) open.push_back({i, axis});
+    }
   }
-  return !graph.inputs().empty();
+  return open;
 }
 
+// Which of its three sizes every open dimension has in a trace.
+using Samples = std::vector<size_t>;
+
 absl::StatusOr<torch::jit::Stack> SampleInputs(const Graph& graph,
-                                               int64_t batch) {
+                                               const std::vector<OpenDim>& open,
+                                               const Samples& samples) {
   torch::jit::Stack inputs;
+  std::vector<std::vector<int64_t>> dims;
   for (ValueId id : graph.inputs()) {
     const graph::Value& value = graph.value(id);
     if (!value.shape) return DataDependent("an input has no shape", value.name);
-    std::vector<int64_t> dims;
-    for (size_t i = 0; i < value.shape->size(); ++i) {
-      const graph::Dim& dim = (*value.shape)[i];
-      if (!dim.known() && i > 0) {
-        return DataDependent(absl::StrCat("size ", i, " of input '", value.name,
-                                          "' is not known"),
-                             value.name);
-      }
-      dims.push_back(dim.known() ? dim.value : batch);
-    }
+    dims.emplace_back();
+    for (const graph::Dim& dim : *value.shape) dims.back().push_back(dim.value);
+  }
+  for (size_t i = 0; i < open.size(); ++i) {
+    // A symbol is one size wherever it stands: all batches change together.
+    dims[open[i].input][open[i].axis] = open[i].Size(samples[i]);
+  }
+  for (size_t i = 0; i < dims.size(); ++i) {
     const auto type =
-        runtime::ScalarTypeOf(value.dtype).value_or(torch::kFloat32);
-    inputs.push_back(torch::zeros(dims, type));
+        runtime::ScalarTypeOf(graph.value(graph.inputs()[i]).dtype)
+            .value_or(torch::kFloat32);
+    inputs.push_back(torch::zeros(dims[i], type));
   }
   return inputs;
 }
@@ -162,52 +182,201 @@ std::shared_ptr<torch::jit::Graph> Trace(runtime::Executor* executor,
   return program;
 }
 
-// Replaces numbers that differ between the traces by what they are of the
-// batch: c = a * N + b.
-absl::Status FreeBatch(torch::jit::Graph* program,
-                       const torch::jit::Graph& other) {
-  torch::jit::Value* batch = nullptr;
-  auto theirs = other.nodes().begin();
-  for (auto mine = program->nodes().begin(); mine != program->nodes().end();
-       ++mine) {
-    // Nodes that this function added have no counterpart.
-    if (batch != nullptr && *mine == batch->node()) continue;
-    if (theirs == other.nodes().end() || mine->kind() != theirs->kind()) {
-      return DataDependent("the program changes with the batch", "");
-    }
-    const torch::jit::Node* twin = *theirs;
-    ++theirs;
-    if (mine->kind() != c10::prim::Constant) continue;
-    const auto a = torch::jit::toIValue(mine->output());
-    const auto b = torch::jit::toIValue(twin->output());
-    if (!a || !b || !a->isInt() || !b->isInt() || a->toInt() == b->toInt()) {
-      const bool tensors = a && b && a->isTensor() && b->isTensor();
-      if (tensors && (a->toTensor().sizes() != b->toTensor().sizes() ||
-                      !torch::equal(a->toTensor(), b->toTensor()))) {
-        return DataDependent("a constant changes with the batch", "");
-      }
-      continue;
-    }
-    const int64_t rise = b->toInt() - a->toInt();
-    if (rise % (kBatches[1] - kBatches[0]) != 0) {
-      return DataDependent("a size is not linear in the batch", "");
-    }
-    const int64_t factor = rise / (kBatches[1] - kBatches[0]);
-    const int64_t offset = a->toInt() - factor * kBatches[0];
-    if (batch == nullptr) {
-      torch::jit::WithInsertPoint guard(*program->nodes().begin());
-      batch =
-          program->insert(c10::aten::size, {program->inputs()[1], int64_t{0}});
-    }
-    torch::jit::WithInsertPoint guard(*mine);
-    torch::jit::Value* number = batch;
-    if (factor != 1) number = program->insert(c10::aten::mul, {number, factor});
-    if (offset != 0) number = program->insert(c10::aten::add, {number, offset});
-    mine->output()->replaceAllUsesWith(number);
+// The constants of a program in order; nullopt where it is no whole number.
+std::vector<std::optional<int64_t>> NumbersOf(
+    const torch::jit::Graph& program) {
+  std::vector<std::optional<int64_t>> numbers;
+  for (const torch::jit::Node* node : program.nodes()) {
+    if (node->kind() != c10::prim::Constant) continue;
+    const auto value = torch::jit::toIValue(node->output());
+    numbers.push_back(value && value->isInt() ? std::optional(value->toInt())
+                                              : std::nullopt);
   }
-  torch::jit::EliminateDeadCode(program->block());
-  return absl::OkStatus();
+  return numbers;
 }
+
+// Whether both are the same but for whole numbers.
+bool SameProgram(const torch::jit::Graph& a, const torch::jit::Graph& b) {
+  auto other = b.nodes().begin();
+  for (const torch::jit::Node* node : a.nodes()) {
+    if (other == b.nodes().end() || node->kind() != (*other)->kind()) {
+      return false;
+    }
+    if (node->kind() == c10::prim::Constant) {
+      const auto x = torch::jit::toIValue(node->output());
+      const auto y = torch::jit::toIValue((*other)->output());
+      if (x && y && x->isTensor() && y->isTensor() &&
+          (x->toTensor().sizes() != y->toTensor().sizes() ||
+           !torch::equal(x->toTensor(), y->toTensor()))) {
+        return false;
+      }
+    }
+    ++other;
+  }
+  return other == b.nodes().end();
+}
+
+// number = offset + sum of factor[i] * size of open dimension i.
+struct Formula {
+  int64_t offset = 0;
+  std::vector<int64_t> factors;
+  bool constant() const {
+    return std::all_of(factors.begin(), factors.end(),
+                       [](int64_t f) { return f == 0; });
+  }
+};
+
+// Traces with different sizes of the inputs, and what they tell.
+class Tracer {
+ public:
+  Tracer(const Graph& graph, runtime::Executor* executor, Module* module)
+      : graph_(graph),
+        executor_(executor),
+        module_(module),
+        open_(OpenDims(graph)) {
+    for (ValueId id : graph.inputs()) {
+      names_.push_back(Identifier(graph.value(id).name));
+    }
+  }
+
+  absl::StatusOr<std::shared_ptr<torch::jit::Graph>> Run() {
+    const Samples base(open_.size(), 0);
+    CONDENSE_ASSIGN_OR_RETURN(auto program, TraceWith(base));
+    if (open_.empty()) return program;
+    CONDENSE_ASSIGN_OR_RETURN(auto formulas, FindFormulas(*program));
+    CONDENSE_RETURN_IF_ERROR(CheckAllChanged(*program, formulas));
+    Substitute(program.get(), formulas);
+    return program;
+  }
+
+ private:
+  absl::StatusOr<std::shared_ptr<torch::jit::Graph>> TraceWith(
+      const Samples& samples) {
+    CONDENSE_ASSIGN_OR_RETURN(auto inputs,
+                              SampleInputs(graph_, open_, samples));
+    return Trace(executor_, std::move(inputs), module_, names_);
+  }
+
+  absl::StatusOr<std::vector<std::optional<int64_t>>> NumbersWith(
+      const torch::jit::Graph& program, const Samples& samples) {
+    CONDENSE_ASSIGN_OR_RETURN(const auto other, TraceWith(samples));
+    if (!SameProgram(program, *other)) {
+      return DataDependent("the program changes with the input's sizes", "");
+    }
+    return NumbersOf(*other);
+  }
+
+  // Dimensions that change together: all batches.
+  Samples With(size_t dim, size_t sample) const {
+    Samples samples(open_.size(), 0);
+    for (size_t i = 0; i < open_.size(); ++i) {
+      if (i == dim || (open_[dim].axis == 0 && open_[i].axis == 0)) {
+        samples[i] = sample;
+      }
+    }
+    return samples;
+  }
+
+  bool Follows(size_t dim) const {
+    for (size_t i = 0; i < dim; ++i) {
+      if (open_[dim].axis == 0 && open_[i].axis == 0) return true;
+    }
+    return false;
+  }
+
+  absl::StatusOr<std::vector<Formula>> FindFormulas(
+      const torch::jit::Graph& program) {
+    const auto base = NumbersOf(program);
+    std::vector<Formula> formulas(base.size());
+    for (size_t k = 0; k < base.size(); ++k) {
+      formulas[k].offset = base[k].value_or(0);
+      formulas[k].factors.assign(open_.size(), 0);
+    }
+    for (size_t dim = 0; dim < open_.size(); ++dim) {
+      if (Follows(dim)) continue;
+      CONDENSE_ASSIGN_OR_RETURN(const auto one,
+                                NumbersWith(program, With(dim, 1)));
+      CONDENSE_ASSIGN_OR_RETURN(const auto two,
+                                NumbersWith(program, With(dim, 2)));
+      const int64_t s0 = open_[dim].Size(0), s1 = open_[dim].Size(1),
+                    s2 = open_[dim].Size(2);
+      for (size_t k = 0; k < base.size(); ++k) {
+        if (!base[k] || *one[k] == *base[k]) continue;
+        const int64_t factor = (*one[k] - *base[k]) / (s1 - s0);
+        if (*base[k] + factor * (s1 - s0) != *one[k] ||
+            *base[k] + factor * (s2 - s0) != *two[k]) {
+          return DataDependent(
+              "a size does not follow the input's in a straight line", "");
+        }
+        formulas[k].factors[dim] = factor;
+        formulas[k].offset -= factor * s0;
+      }
+    }
+    return formulas;
+  }
+
+  // Products of open sizes fit each line alone, but not together.
+  absl::Status CheckAllChanged(const torch::jit::Graph& program,
+                               const std::vector<Formula>& formulas) {
+    CONDENSE_ASSIGN_OR_RETURN(const auto numbers,
+                              NumbersWith(program, Samples(open_.size(), 1)));
+    for (size_t k = 0; k < formulas.size(); ++k) {
+      if (!numbers[k]) continue;
+      int64_t expected = formulas[k].offset;
+      for (size_t dim = 0; dim < open_.size(); ++dim) {
+        expected += formulas[k].factors[dim] * open_[dim].Size(1);
+      }
+      if (expected != *numbers[k]) {
+        return DataDependent("a size is a product of open sizes", "");
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  // Replaces the numbers by what they are of the inputs' sizes.
+  void Substitute(torch::jit::Graph* program,
+                  const std::vector<Formula>& formulas) {
+    std::vector<torch::jit::Node*> constants;
+    for (torch::jit::Node* node : program->nodes()) {
+      if (node->kind() == c10::prim::Constant) constants.push_back(node);
+    }
+    torch::jit::Node* first = *program->nodes().begin();
+    std::vector<torch::jit::Value*> sizes(open_.size(), nullptr);
+    for (size_t k = 0; k < constants.size(); ++k) {
+      if (formulas[k].constant()) continue;
+      torch::jit::Value* sum = nullptr;
+      for (size_t dim = 0; dim < open_.size(); ++dim) {
+        if (formulas[k].factors[dim] == 0) continue;
+        if (sizes[dim] == nullptr) {
+          torch::jit::WithInsertPoint guard(first);
+          sizes[dim] = program->insert(c10::aten::size,
+                                       {program->inputs()[open_[dim].input + 1],
+                                        static_cast<int64_t>(open_[dim].axis)});
+        }
+        torch::jit::WithInsertPoint guard(constants[k]);
+        torch::jit::Value* term = sizes[dim];
+        if (formulas[k].factors[dim] != 1) {
+          term =
+              program->insert(c10::aten::mul, {term, formulas[k].factors[dim]});
+        }
+        sum = sum == nullptr ? term
+                             : program->insert(c10::aten::add, {sum, term});
+      }
+      torch::jit::WithInsertPoint guard(constants[k]);
+      if (formulas[k].offset != 0) {
+        sum = program->insert(c10::aten::add, {sum, formulas[k].offset});
+      }
+      constants[k]->output()->replaceAllUsesWith(sum);
+    }
+    torch::jit::EliminateDeadCode(program->block());
+  }
+
+  const Graph& graph_;
+  runtime::Executor* executor_;
+  Module* module_;
+  const std::vector<OpenDim> open_;
+  std::vector<std::string> names_;
+};
 
 absl::StatusOr<std::string> Export(const Graph& graph) {
   CONDENSE_ASSIGN_OR_RETURN(auto executor, runtime::Executor::Create(graph));
@@ -224,19 +393,9 @@ absl::StatusOr<std::string> Export(const Graph& graph) {
     const std::string& name = graph.value(id).name;
     tree.Register(name, tensor, trained.count(name) > 0);
   }
-  std::vector<std::string> names;
-  for (ValueId id : graph.inputs()) {
-    names.push_back(Identifier(graph.value(id).name));
-  }
   const torch::NoGradGuard no_grad;
-  CONDENSE_ASSIGN_OR_RETURN(auto inputs, SampleInputs(graph, kBatches[0]));
-  auto program = Trace(executor.get(), std::move(inputs), &tree.root(), names);
-  if (HasBatch(graph)) {
-    CONDENSE_ASSIGN_OR_RETURN(auto again, SampleInputs(graph, kBatches[1]));
-    const auto other =
-        Trace(executor.get(), std::move(again), &tree.root(), names);
-    CONDENSE_RETURN_IF_ERROR(FreeBatch(program.get(), *other));
-  }
+  CONDENSE_ASSIGN_OR_RETURN(auto program,
+                            Tracer(graph, executor.get(), &tree.root()).Run());
   const c10::QualifiedName method(*tree.root().type()->name(), "forward");
   auto* function = tree.root()._ivalue()->compilation_unit()->create_function(
       method, program);

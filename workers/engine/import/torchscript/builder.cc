@@ -116,8 +116,8 @@ const graph::Shape& Builder::ShapeOf(ValueId id) const {
     const graph::NodeId producer = graph.value(id).producer;
     Fail("UNKNOWN_INPUT_SHAPE",
          absl::StrCat("the rank of '", graph.value(id).name,
-                      "' is needed and not known; give the shapes of the "
-                      "inputs"),
+                      "' is needed and not known; give the input's "
+                      "shape (--input-shape Nx3x32x32)"),
          producer == graph::kNoNode ? "" : graph.node(producer).name);
   }
   return *shape;

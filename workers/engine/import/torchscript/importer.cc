@@ -86,7 +86,15 @@ std::optional<Shape> ShapeFromReaders(const torch::jit::Value* input,
       *dtype = DType::kInt64;
       return Shape(2);
     }
-    if (op == "aten::lstm" || op == "aten::gru") return Shape(3);
+    if ((op == "aten::lstm" || op == "aten::gru") && use.offset == 0) {
+      Shape shape(3);
+      const torch::jit::Node* list = use.user->input(2)->node();
+      if (list->kind() == c10::prim::ListConstruct) {
+        const auto weight = weight_of(list, 0);
+        if (weight) shape[2] = weight->size(1);
+      }
+      return shape;
+    }
   }
   return std::nullopt;
 }
@@ -153,6 +161,12 @@ class Importer {
           options_.input_dtypes[at] != DType::kUndefined) {
         dtype = options_.input_dtypes[at];
       }
+      if (shape && shape->size() == 4 && options_.image_size.size() == 2) {
+        for (size_t k : {0, 1}) {
+          graph::Dim& dim = (*shape)[k + 2];
+          if (!dim.known()) dim = graph::Dim(options_.image_size[k]);
+        }
+      }
       if (shape && !shape->empty()) (*shape)[0] = graph::Dim::Symbol("N");
       const std::string name =
           input->hasDebugName() ? input->debugNameBase() : "input";
@@ -188,9 +202,10 @@ class Importer {
 
 }  // namespace
 
-absl::StatusOr<Graph> ImportTorchScript(absl::string_view bytes,
-                                        const ImportOptions& options) {
-  CONDENSE_ASSIGN_OR_RETURN(const torch::jit::Module module, Load(bytes));
+namespace {
+
+absl::StatusOr<Graph> Import(const torch::jit::Module& module,
+                             const ImportOptions& options) {
   try {
     Graph graph = Importer(module, options).Run();
     graph.name =
@@ -204,6 +219,94 @@ absl::StatusOr<Graph> ImportTorchScript(absl::string_view bytes,
     return MakeError(
         absl::StatusCode::kInvalidArgument, "NOT_A_MODEL",
         absl::StrCat("the program cannot be read: ", FirstLine(error)));
+  }
+}
+
+// Heights and widths that image models commonly take, and lengths of
+// sequences.
+constexpr int64_t kImageSizes[] = {28,  32,  64,  96,  112,
+                                   128, 160, 224, 256, 320};
+constexpr int64_t kLengths[] = {8, 16, 32, 64, 128, 256, 512};
+// A model that does not run with this size and its double has its own size.
+constexpr int64_t kOpenSize = 64;
+
+Shape Filled(Shape shape, int64_t size) {
+  shape[0] = graph::Dim(1);
+  for (graph::Dim& dim : shape) {
+    if (!dim.known()) dim = graph::Dim(size);
+  }
+  return shape;
+}
+
+bool Runs(const torch::jit::Module& module, const Shape& shape, DType dtype) {
+  try {
+    const torch::NoGradGuard no_grad;
+    torch::jit::Module copy = module;
+    copy.forward({torch::zeros(
+        *graph::KnownDims(shape),
+        dtype == DType::kInt64 ? torch::kInt64 : torch::kFloat32)});
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+// A model with one input whose sizes nobody said. If it runs with common sizes
+// they stay open; if it runs only with larger ones, or can only be read with
+// some size, it gets the least.
+absl::StatusOr<Graph> ImportWithDerivedSize(const torch::jit::Module& module,
+                                            absl::StatusOr<Graph> open) {
+  const auto program = module.get_method("forward").graph()->copy();
+  torch::jit::Inline(*program);
+  if (program->inputs().size() != 2) return open;
+  DType dtype = DType::kFloat32;
+  const auto shape = ShapeFromReaders(program->inputs()[1], module, &dtype);
+  if (!shape || shape->size() < 2) return open;
+  const absl::Span<const int64_t> candidates =
+      shape->size() == 4 ? absl::MakeConstSpan(kImageSizes)
+                         : absl::MakeConstSpan(kLengths);
+  for (int64_t size : candidates) {
+    const Shape fixed = Filled(*shape, size);
+    if (!Runs(module, fixed, dtype)) continue;
+    const bool common = Runs(module, Filled(*shape, kOpenSize), dtype) &&
+                        Runs(module, Filled(*shape, 2 * kOpenSize), dtype);
+    if (open.ok() && common) return open;
+    ImportOptions options;
+    options.input_shapes = {fixed};
+    options.input_dtypes = {dtype};
+    auto graph = Import(module, options);
+    if (graph.ok()) return graph;
+  }
+  return open;
+}
+
+bool SizesAreOpen(const absl::StatusOr<Graph>& graph) {
+  if (!graph.ok()) return true;
+  for (ValueId id : graph->inputs()) {
+    const auto& shape = graph->value(id).shape;
+    if (!shape) return true;
+    for (size_t i = 1; i < shape->size(); ++i) {
+      if (!(*shape)[i].known()) return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+absl::StatusOr<Graph> ImportTorchScript(absl::string_view bytes,
+                                        const ImportOptions& options) {
+  CONDENSE_ASSIGN_OR_RETURN(const torch::jit::Module module, Load(bytes));
+  absl::StatusOr<Graph> graph = Import(module, options);
+  if (!options.input_shapes.empty() || !options.image_size.empty() ||
+      !SizesAreOpen(graph)) {
+    return graph;
+  }
+  try {
+    return ImportWithDerivedSize(module, std::move(graph));
+  } catch (const std::exception& error) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "NOT_A_MODEL",
+                     FirstLine(error));
   }
 }
 

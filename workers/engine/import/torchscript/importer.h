@@ -17,14 +17,19 @@ struct ImportOptions {
   // the input: the rank and the channels, where that is possible.
   std::vector<std::optional<graph::Shape>> input_shapes;
   std::vector<graph::DType> input_dtypes;
+  // Height and width for inputs of rank 4 whose sizes are not known otherwise.
+  std::vector<int64_t> image_size;
 };
 
+// Where nobody says how large an image is, sizes stay open if the model runs
+// with several; if not, it gets the one that it runs with.
+//
 // Reads a TorchScript archive (torch.jit.save; traced or scripted) into a graph
 // with ONNX semantics at Graph::kOpset, simplified. Parameters keep their paths
 // ("layer1.0.conv1.weight"). What does not depend on the inputs' elements is
 // evaluated: control flow on constants and shapes is resolved. Errors
-// (INVALID_ARGUMENT): NOT_A_MODEL with LibTorch's reason, UNSUPPORTED_OPERATOR
-// (all operators at once), DATA_DEPENDENT_CONTROL_FLOW, UNKNOWN_INPUT_SHAPE,
+// (INVALID_ARGUMENT): NOT_A_MODEL with LibTorch's reason, UNSUPPORTED_OPERATOR,
+// DATA_DEPENDENT_CONTROL_FLOW, UNKNOWN_INPUT_SHAPE,
 // SHAPE_MISMATCH.
 absl::StatusOr<graph::Graph> ImportTorchScript(
     absl::string_view bytes, const ImportOptions& options = {});
