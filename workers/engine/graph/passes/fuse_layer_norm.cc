@@ -1,7 +1,11 @@
 #include "workers/engine/graph/passes/fuse_layer_norm.h"
 
+#include <algorithm>
+#include <functional>
 #include <numeric>
 
+#include "common/status_macros.h"
+#include "workers/engine/graph/passes/dead_code.h"
 #include "workers/engine/graph/rewrite.h"
 
 namespace condense::graph {
@@ -128,6 +132,8 @@ absl::StatusOr<bool> FuseLayerNorm::Run(Graph& graph) const {
                      {"epsilon", match.epsilon}}));
     changed = true;
   }
+  // Else the parts would be found again.
+  if (changed) CONDENSE_RETURN_IF_ERROR(DeadCode().Run(graph).status());
   return changed;
 }
 

@@ -336,6 +336,10 @@ bool Interpreter::RunQuery(const Node* node, const Arguments& a) {
     return answer(a[0]);
   }
   if (!a[0].IsTensor()) return false;
+  if (name == "aten::Bool" || name == "aten::is_nonzero") {
+    // Not known: an If on it says so.
+    return answer(Item::Number(graph::kNoValue, "unknown"));
+  }
   const ValueId id = a[0].id;
   if (name == "aten::size") {
     if (a.size() > 1) return answer(builder_.SizeOf(id, a.Int(1)));
