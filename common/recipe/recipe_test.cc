@@ -107,6 +107,8 @@ TEST(ParseRecipeTest, RefusesTrainingKeysForPtq) {
 TEST(ParseRecipeTest, RefusesWhatIsNoYaml) {
   EXPECT_EQ(Refusal("stages: [quantize: {mode: ptq}").substr(0, 10),
             "BAD_SYNTAX");
+  // Makes some parsers read documents without end.
+  EXPECT_EQ(Refusal(",srune*e: *").substr(0, 10), "BAD_SYNTAX");
   EXPECT_EQ(Refusal("[]"), "WRONG_TYPE  1:1");
   EXPECT_EQ(Refusal(std::string(1000, '[')).substr(0, 9), "TOO_LARGE");
   EXPECT_EQ(Refusal(std::string(2 << 20, ' ')).substr(0, 9), "TOO_LARGE");

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 #include <set>
+#include <sstream>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -11,6 +12,7 @@
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "google/protobuf/descriptor.h"
+#include "yaml-cpp/eventhandler.h"
 #include "yaml-cpp/yaml.h"
 
 namespace condense::recipe {
@@ -334,6 +336,27 @@ class Reader {
   int visited_ = 0;
 };
 
+// Makes nothing of a document; says where the last one starts.
+struct DocumentStart : YAML::EventHandler {
+  using Tag = std::string;
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    line = mark.line + 1;
+  }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const Tag&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const Tag&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const Tag&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+  int line = 0;
+};
+
 absl::StatusOr<YAML::Node> Parse(absl::string_view text) {
   if (text.size() > kTextBytesMax) {
     return MakeError(absl::StatusCode::kInvalidArgument, "TOO_LARGE",
@@ -354,13 +377,18 @@ absl::StatusOr<YAML::Node> Parse(absl::string_view text) {
     }
   }
   try {
-    std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-    if (documents.size() > 1) {
+    const std::string copy(text);
+    std::istringstream stream(copy);
+    YAML::Parser parser(stream);
+    DocumentStart start;
+    // Not LoadAll: for "a: *" and the like it makes documents without end.
+    if (!parser.HandleNextDocument(start)) return YAML::Node();
+    if (parser.HandleNextDocument(start)) {
       return MakeError(absl::StatusCode::kInvalidArgument, "BAD_SYNTAX",
                        "the text holds more than one document",
-                       {.line = documents[1].Mark().line + 1, .column = 1});
+                       {.line = start.line, .column = 1});
     }
-    return documents.empty() ? YAML::Node() : documents[0];
+    return YAML::Load(copy);
   } catch (const YAML::Exception& error) {
     return MakeError(
         absl::StatusCode::kInvalidArgument, "BAD_SYNTAX", error.msg,

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/status_macros.h"
+#include "workers/engine/graph/arity.h"
 #include "workers/engine/graph/shapes/rules.h"
 
 namespace condense::graph {
@@ -67,6 +68,7 @@ absl::Status InferNode(Graph& graph, NodeId id) {
   if (rule == Rules().end() || !context.node.domain.empty()) {
     return absl::OkStatus();
   }
+  CONDENSE_RETURN_IF_ERROR(CheckArity(context.node));
   // Most operators keep the type of their first input, also where the shape is
   // not known and the rule gives up.
   if (context.node.outputs[0] != kNoValue &&

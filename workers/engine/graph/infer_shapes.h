@@ -9,7 +9,8 @@ namespace condense::graph {
 // Fills in dtype and shape of every value from the graph's inputs and
 // constants, by ONNX's rules at Graph::kOpset. A symbol (the batch) is carried
 // through; what cannot be known stays unknown. INVALID_ARGUMENT with reason
-// SHAPE_MISMATCH and the node where shapes contradict an operator.
+// SHAPE_MISMATCH and the node where shapes contradict an operator, BAD_GRAPH
+// where it lacks an input.
 absl::Status InferShapes(Graph& graph);
 
 // The same for one node whose inputs are inferred.

@@ -6,11 +6,13 @@
 #include <memory>
 #include <set>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/error.h"
 #include "common/files.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "onnx/onnx_pb.h"
 #include "workers/engine/graph/passes/lift_quantizers.h"
@@ -105,7 +107,7 @@ class Importer {
     if (!options_.raw && outer_ == nullptr) {
       CONDENSE_RETURN_IF_ERROR(CheckOperators());
     }
-    graph_.name = proto_.name();
+    if (IsUtf8(proto_.name())) graph_.name = proto_.name();
     CONDENSE_RETURN_IF_ERROR(AddInitializers());
     CONDENSE_RETURN_IF_ERROR(AddInputs());
     for (const auto& node : proto_.node()) {
@@ -144,6 +146,9 @@ class Importer {
       }
       std::string name = node.name();
       if (name.empty() && node.output_size() > 0) name = node.output(0);
+      // Errors travel in messages that hold UTF-8 alone.
+      if (!IsUtf8(op)) op = absl::CHexEscape(op);
+      if (!IsUtf8(name)) name = absl::CHexEscape(name);
       (*unknown)[op].push_back(name);
     }
   }
@@ -165,6 +170,9 @@ class Importer {
   }
 
   absl::Status Define(const std::string& name, ValueId id) {
+    if (!IsUtf8(name)) {
+      return Bad("BAD_GRAPH", "a value's name is not UTF-8");
+    }
     if (name.empty() || values_.count(name) > 0) {
       return Bad("BAD_GRAPH",
                  absl::StrCat("the value '", name, "' is defined twice"));
@@ -303,6 +311,9 @@ class Importer {
   }
 
   absl::Status AddNode(const onnx::NodeProto& proto) {
+    if (!IsUtf8(proto.name())) {
+      return Bad("BAD_GRAPH", "a node's name is not UTF-8");
+    }
     std::map<std::string, Attribute> attrs;
     for (const auto& attribute : proto.attribute()) {
       if (attribute.type() == onnx::AttributeProto::GRAPH) continue;
@@ -406,8 +417,9 @@ absl::StatusOr<Graph> ImportOnnx(absl::string_view bytes,
   CONDENSE_ASSIGN_OR_RETURN(int opset, OpsetOf(model));
   CONDENSE_ASSIGN_OR_RETURN(Graph graph,
                             Importer(model.graph(), options).Run());
-  graph.doc = model.doc_string();
+  if (IsUtf8(model.doc_string())) graph.doc = model.doc_string();
   for (const auto& property : model.metadata_props()) {
+    if (!IsUtf8(property.key()) || !IsUtf8(property.value())) continue;
     graph.metadata[property.key()] = property.value();
   }
   graph.opset = opset;

@@ -206,7 +206,10 @@ void AxesToAttribute(Graph& graph, Node& node) {
   const bool reduction =
       node.op.rfind("Reduce", 0) == 0 && node.op != "ReduceSum";
   const Tensor* axes = graph.ConstantOf(node.input(1));
-  if (!reduction || axes == nullptr) return;
+  if (!reduction || axes == nullptr || graph::IsFloating(axes->dtype()) ||
+      axes->dtype() == graph::DType::kString) {
+    return;
+  }
   if (axes->num_elements() > 0) node.attrs["axes"] = axes->ToInts();
   node.inputs.resize(1);
 }
@@ -254,6 +257,11 @@ bool BroadcastsByAxis(const std::string& op) {
 
 absl::Status BringNode(Graph& graph, NodeId id, int from) {
   Node& node = graph.mutable_node(id);
+  if (node.input(0) == kNoValue && node.op != "Loop") {
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_GRAPH",
+                     absl::StrCat(node.op, " has no first input"),
+                     {.node = node.name});
+  }
   if (from < 9 && node.op == "Scan") {
     return MakeError(absl::StatusCode::kUnimplemented, "UNSUPPORTED_OPERATOR",
                      "Scan of opset 8, which has a batch axis of its own",

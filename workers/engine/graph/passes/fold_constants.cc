@@ -97,7 +97,10 @@ class Evaluator {
     int64_t fill = 0, count = 1;
     if (auto it = node.attrs.find("value"); it != node.attrs.end()) {
       const Tensor* tensor = std::get_if<Tensor>(&it->second);
-      if (tensor == nullptr || IsFloating(tensor->dtype())) return std::nullopt;
+      if (tensor == nullptr || IsFloating(tensor->dtype()) ||
+          tensor->dtype() == DType::kString || tensor->num_elements() != 1) {
+        return std::nullopt;
+      }
       fill = tensor->ToInts()[0];
     } else {
       return std::nullopt;  // float zeros

@@ -37,8 +37,11 @@ std::optional<Quantizer> QuantizerOf(const Graph& graph, const Node& node) {
   const Tensor* zero = graph.ConstantOf(node.input(2));
   const bool has_zero = node.input(2) != kNoValue;
   const auto& shape = graph.value(node.inputs[0]).shape;
-  if (scale == nullptr || (has_zero && zero == nullptr) || !shape ||
-      scale->rank() > 1 || node.Int("block_size", 0) != 0) {
+  if (scale == nullptr || !IsFloating(scale->dtype()) ||
+      (zero != nullptr &&
+       (IsFloating(zero->dtype()) || zero->dtype() == DType::kString)) ||
+      (has_zero && zero == nullptr) || !shape || scale->rank() > 1 ||
+      node.Int("block_size", 0) != 0) {
     return std::nullopt;
   }
   Quantizer q;
@@ -107,6 +110,9 @@ Tensor Dequantized(const Tensor& levels, const Quantizer& q) {
 bool LiftConstant(Graph& graph, NodeId id) {
   const Node& node = graph.node(id);
   const Tensor levels = *graph.ConstantOf(node.inputs[0]);
+  if (IsFloating(levels.dtype()) || levels.dtype() == DType::kString) {
+    return false;
+  }
   auto q = QuantizerOf(graph, node);
   if (!q || (q->per_axis && q->axis >= levels.rank())) return false;
   q->dtype = levels.dtype();

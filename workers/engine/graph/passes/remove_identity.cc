@@ -7,7 +7,10 @@ namespace condense::graph {
 namespace {
 
 bool AllZero(const Tensor* tensor) {
-  if (tensor == nullptr) return false;
+  if (tensor == nullptr || IsFloating(tensor->dtype()) ||
+      tensor->dtype() == DType::kString) {
+    return false;
+  }
   const std::vector<int64_t> values = tensor->ToInts();
   return std::all_of(values.begin(), values.end(),
                      [](int64_t v) { return v == 0; });

@@ -28,7 +28,9 @@ absl::Status FollowReshapes(Graph& graph) {
     }
     const Node& node = graph.node(id);
     const Tensor* sizes = graph.ConstantOf(node.input(1));
-    if (sizes == nullptr || !IsBatch(graph.value(node.inputs[0]).shape))
+    if (sizes == nullptr || IsFloating(sizes->dtype()) ||
+        sizes->dtype() == DType::kString ||
+        !IsBatch(graph.value(node.inputs[0]).shape))
       continue;
     std::vector<int64_t> values = sizes->ToInts();
     if (values.empty() || values[0] != 1) continue;

@@ -86,7 +86,10 @@ absl::Status Unique(const Context& c) {
 // A single number of a constant, integer or floating.
 std::optional<double> NumberAt(const Context& c, size_t i) {
   const Tensor* tensor = c.graph.ConstantOf(c.node.input(i));
-  if (tensor == nullptr || tensor->num_elements() != 1) return std::nullopt;
+  if (tensor == nullptr || tensor->num_elements() != 1 ||
+      tensor->dtype() == DType::kString) {
+    return std::nullopt;
+  }
   return IsFloating(tensor->dtype())
              ? static_cast<double>(tensor->ToFloats()[0])
              : static_cast<double>(tensor->ToInts()[0]);

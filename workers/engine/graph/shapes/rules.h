@@ -35,7 +35,10 @@ struct Context {
   // A constant integer input, or nullopt.
   std::optional<std::vector<int64_t>> IntsAt(size_t i) const {
     const Tensor* tensor = graph.ConstantOf(node.input(i));
-    if (tensor == nullptr) return std::nullopt;
+    if (tensor == nullptr || IsFloating(tensor->dtype()) ||
+        tensor->dtype() == DType::kString) {
+      return std::nullopt;
+    }
     return tensor->ToInts();
   }
   absl::Status Mismatch(const std::string& why) const {
