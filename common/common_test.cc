@@ -6,6 +6,7 @@
 #include "common/error.h"
 #include "common/files.h"
 #include "common/framing.h"
+#include "common/utf8.h"
 #include "condense/v1/engine.pb.h"
 #include "gtest/gtest.h"
 
@@ -98,6 +99,23 @@ TEST(FramingTest, APipeThatEndsInsideAMessageIsDataLoss) {
   v1::EngineCommand got;
   EXPECT_EQ(reader.Read(&got).status().code(), absl::StatusCode::kDataLoss);
   close(fds[0]);
+}
+
+TEST(ErrorTest, WhatAFileSaysIsMadeFitToTravel) {
+  const absl::Status status = MakeError(
+      absl::StatusCode::kInvalidArgument, "UNKNOWN_KEY", "no \xff key",
+      {.field = "a\xc3(", .node = std::string(100'000, 'n')});
+  EXPECT_EQ(status.message(), "no \\xff key");
+  EXPECT_EQ(ErrorReason(status), "UNKNOWN_KEY");
+  EXPECT_EQ(ErrorDetailOf(status).field, "a\\xc3(");
+  EXPECT_LT(ErrorDetailOf(status).node.size(), 500u);
+  // Cut between characters.
+  std::string long_text = "x";
+  for (int i = 0; i < 3000; ++i) long_text += "\xc3\xa4";
+  const std::string cut(
+      MakeError(absl::StatusCode::kInternal, "R", long_text).message());
+  EXPECT_LT(cut.size(), 3100u);
+  EXPECT_TRUE(IsUtf8(cut));
 }
 
 }  // namespace

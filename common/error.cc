@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "absl/strings/cord.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/utf8.h"
 #include "google/rpc/code.pb.h"
 #include "google/rpc/error_details.pb.h"
 
@@ -44,6 +47,20 @@ size_t EditDistance(absl::string_view a, absl::string_view b) {
   return row.back();
 }
 
+// What can travel: gRPC carries 8 KiB of details, Protobuf and JSON UTF-8
+// alone, and names and words come out of files of strangers.
+constexpr size_t kMessageBytesMax = 3000;
+constexpr size_t kDetailBytesMax = 400;
+
+std::string Sendable(absl::string_view text, size_t bytes_max) {
+  std::string out = IsUtf8(text) ? std::string(text) : absl::CHexEscape(text);
+  if (out.size() <= bytes_max) return out;
+  size_t end = bytes_max;
+  // Not inside of a character.
+  while (end > 0 && (static_cast<uint8_t>(out[end]) & 0xc0) == 0x80) --end;
+  return absl::StrCat(out.substr(0, end), " ...");
+}
+
 }  // namespace
 
 absl::Status MakeError(absl::StatusCode code, absl::string_view reason,
@@ -52,13 +69,15 @@ absl::Status MakeError(absl::StatusCode code, absl::string_view reason,
   info.set_reason(std::string(reason));
   info.set_domain("condense");
   auto& metadata = *info.mutable_metadata();
-  if (!detail.field.empty()) metadata["field"] = detail.field;
   if (detail.line > 0) metadata["line"] = absl::StrCat(detail.line);
   if (detail.column > 0) metadata["column"] = absl::StrCat(detail.column);
-  if (!detail.nearest.empty()) metadata["nearest"] = detail.nearest;
-  if (!detail.hint.empty()) metadata["hint"] = detail.hint;
-  if (!detail.node.empty()) metadata["node"] = detail.node;
-  absl::Status status(code, message);
+  for (const auto& [key, text] :
+       {std::pair{"field", &detail.field},
+        std::pair{"nearest", &detail.nearest}, std::pair{"hint", &detail.hint},
+        std::pair{"node", &detail.node}}) {
+    if (!text->empty()) metadata[key] = Sendable(*text, kDetailBytesMax);
+  }
+  absl::Status status(code, Sendable(message, kMessageBytesMax));
   status.SetPayload(kErrorInfoUrl, absl::Cord(info.SerializeAsString()));
   return status;
 }
