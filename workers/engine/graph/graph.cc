@@ -17,15 +17,29 @@ T AttributeOr(const std::map<std::string, Attribute>& attrs,
   return value == nullptr ? fallback : *value;
 }
 
+// `wanted`, or with the first free number behind it: found by doubling and
+// halving, as a loop that is unrolled asks for the same name again and again.
 template <typename Names>
 std::string Unique(const Names& names, absl::string_view wanted,
                    absl::string_view made_up) {
-  std::string base(wanted.empty() ? made_up : wanted);
+  const std::string base(wanted.empty() ? made_up : wanted);
   if (!wanted.empty() && names.count(base) == 0) return base;
-  for (size_t i = wanted.empty() ? names.size() : 1;; ++i) {
-    std::string name = absl::StrCat(base, "_", i);
-    if (names.count(name) == 0) return name;
+  auto free = [&](size_t i) {
+    return names.count(absl::StrCat(base, "_", i)) == 0;
+  };
+  size_t low = wanted.empty() ? names.size() : 1;
+  if (free(low)) return absl::StrCat(base, "_", low);
+  size_t step = 1;
+  while (!free(low + step)) {
+    low += step;
+    step *= 2;
   }
+  // `low` is taken, `low + step` is free.
+  while (step > 1) {
+    step /= 2;
+    if (!free(low + step)) low += step;
+  }
+  return absl::StrCat(base, "_", low + 1);
 }
 
 }  // namespace

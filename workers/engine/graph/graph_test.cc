@@ -1,5 +1,6 @@
 #include "workers/engine/graph/graph.h"
 
+#include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "gtest/gtest.h"
 #include "workers/engine/graph/text.h"
@@ -112,6 +113,18 @@ TEST(TensorTest, HalfPrecisionReadsAsFloats) {
   // And 1.5 as bfloat16.
   const Tensor brain(DType::kBFloat16, {1}, std::string("\xc0\x3f", 2));
   EXPECT_EQ(brain.ToFloats(), std::vector<float>{1.5f});
+}
+
+TEST(GraphTest, ManyOfOneNameAreNumberedFromOneOn) {
+  Graph graph;
+  for (int i = 0; i < 50; ++i) {
+    const ValueId id = graph.AddValue("x");
+    EXPECT_EQ(graph.value(id).name, i == 0 ? "x" : absl::StrCat("x_", i));
+  }
+  graph.AddValue("y_2");
+  graph.AddValue("y");
+  EXPECT_EQ(graph.value(graph.AddValue("y")).name, "y_1");
+  EXPECT_EQ(graph.value(graph.AddValue("y")).name, "y_3");
 }
 
 }  // namespace
