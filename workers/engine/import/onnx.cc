@@ -6,7 +6,6 @@
 #include <memory>
 #include <set>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/error.h"
@@ -20,6 +19,7 @@
 #include "workers/engine/graph/verify.h"
 #include "workers/engine/import/onnx_tensor.h"
 #include "workers/engine/import/opset.h"
+#include "workers/engine/import/wire_check.h"
 
 namespace condense::onnx_import {
 namespace {
@@ -50,6 +50,8 @@ absl::Status Bad(absl::string_view reason, const std::string& message,
 }
 
 absl::StatusOr<onnx::ModelProto> ParseModel(absl::string_view bytes) {
+  CONDENSE_RETURN_IF_ERROR(
+      CheckWire(bytes, *onnx::ModelProto::descriptor()));
   onnx::ModelProto model;
   google::protobuf::io::CodedInputStream stream(
       reinterpret_cast<const uint8_t*>(bytes.data()),
@@ -146,9 +148,6 @@ class Importer {
       }
       std::string name = node.name();
       if (name.empty() && node.output_size() > 0) name = node.output(0);
-      // Errors travel in messages that hold UTF-8 alone.
-      if (!IsUtf8(op)) op = absl::CHexEscape(op);
-      if (!IsUtf8(name)) name = absl::CHexEscape(name);
       (*unknown)[op].push_back(name);
     }
   }
