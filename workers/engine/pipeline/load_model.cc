@@ -21,7 +21,6 @@ absl::StatusOr<graph::Graph> Import(const std::string& path,
                                     const LoadOptions& options) {
   CONDENSE_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
   if (torchscript_import::IsArchive(bytes)) {
-    CONDENSE_RETURN_IF_ERROR(torchscript_import::CheckArchive(bytes));
     return torchscript_import::ImportTorchScript(
         bytes,
         {options.input_shapes, options.input_dtypes, options.image_size});

@@ -17,9 +17,9 @@ using graph::ValueId;
 constexpr int64_t kBytesMax = 16 << 20;
 
 bool CanFold(const Graph& graph, const Node& node) {
-  // Quantizers of constants are what makes them small.
+  // Quantizers of constants are what makes them small; loops may not end.
   if (!node.domain.empty() || node.Is("DequantizeLinear") ||
-      node.Is("QuantizeLinear")) {
+      node.Is("QuantizeLinear") || node.Is("Loop") || node.Is("Scan")) {
     return false;
   }
   for (ValueId id : node.inputs) {

@@ -11,7 +11,10 @@
 #include "common/status_macros.h"
 #include "workers/engine/graph/passes/simplify.h"
 #include "workers/engine/graph/verify.h"
+#include "workers/engine/import/archive_check.h"
 #include "workers/engine/import/torchscript/interpreter.h"
+#include "workers/engine/import/torchscript/program_check.h"
+#include "workers/engine/import/torchscript/trial.h"
 
 namespace condense::torchscript_import {
 namespace {
@@ -31,11 +34,19 @@ std::string FirstLine(const std::exception& error) {
   return what.substr(0, what.find('\n'));
 }
 
+// The program of forward(), with everything that it calls inside.
+std::shared_ptr<torch::jit::Graph> ProgramOf(const torch::jit::Module& module) {
+  const auto program = module.get_method("forward").graph()->copy();
+  torch::jit::Inline(*program);
+  return program;
+}
+
 absl::StatusOr<torch::jit::Module> Load(absl::string_view bytes) {
   std::istringstream stream{std::string(bytes)};
   try {
     torch::jit::Module module = torch::jit::load(stream, torch::kCPU);
     module.eval();
+    CONDENSE_RETURN_IF_ERROR(CheckProgram(*ProgramOf(module)));
     return module;
   } catch (const std::exception& error) {
     return MakeError(
@@ -128,8 +139,7 @@ class Importer {
     for (const auto& buffer : module_.named_buffers()) {
       builder_.names[buffer.value.unsafeGetTensorImpl()] = buffer.name;
     }
-    const auto program = module_.get_method("forward").graph()->copy();
-    torch::jit::Inline(*program);
+    const auto program = ProgramOf(module_);
     Interpreter interpreter(&builder_);
     interpreter.Set(program->inputs()[0], Item::Concrete(module_._ivalue()));
     AddInputs(*program, &interpreter);
@@ -256,9 +266,8 @@ bool Runs(const torch::jit::Module& module, const Shape& shape, DType dtype) {
 // some size, it gets the least.
 absl::StatusOr<Graph> ImportWithDerivedSize(const torch::jit::Module& module,
                                             absl::StatusOr<Graph> open) {
-  const auto program = module.get_method("forward").graph()->copy();
-  torch::jit::Inline(*program);
-  if (program->inputs().size() != 2) return open;
+  const auto program = ProgramOf(module);
+  if (program->inputs().size() != 2 || !IsBounded(*program)) return open;
   DType dtype = DType::kFloat32;
   const auto shape = ShapeFromReaders(program->inputs()[1], module, &dtype);
   if (!shape || shape->size() < 2) return open;
@@ -294,8 +303,10 @@ bool SizesAreOpen(const absl::StatusOr<Graph>& graph) {
 
 }  // namespace
 
-absl::StatusOr<Graph> ImportTorchScript(absl::string_view bytes,
-                                        const ImportOptions& options) {
+namespace {
+
+absl::StatusOr<Graph> LoadAndImport(absl::string_view bytes,
+                                    const ImportOptions& options) {
   CONDENSE_ASSIGN_OR_RETURN(const torch::jit::Module module, Load(bytes));
   absl::StatusOr<Graph> graph = Import(module, options);
   if (!options.input_shapes.empty() || !options.image_size.empty() ||
@@ -308,6 +319,16 @@ absl::StatusOr<Graph> ImportTorchScript(absl::string_view bytes,
     return MakeError(absl::StatusCode::kInvalidArgument, "NOT_A_MODEL",
                      FirstLine(error));
   }
+}
+
+}  // namespace
+
+absl::StatusOr<Graph> ImportTorchScript(absl::string_view bytes,
+                                        const ImportOptions& options) {
+  CONDENSE_RETURN_IF_ERROR(CheckArchive(bytes));
+  CONDENSE_RETURN_IF_ERROR(
+      InTrial([&] { return LoadAndImport(bytes, options).status(); }));
+  return LoadAndImport(bytes, options);
 }
 
 }  // namespace condense::torchscript_import

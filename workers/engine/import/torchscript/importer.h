@@ -30,7 +30,9 @@ struct ImportOptions {
 // evaluated: control flow on constants and shapes is resolved. Errors
 // (INVALID_ARGUMENT): NOT_A_MODEL with LibTorch's reason, UNSUPPORTED_OPERATOR,
 // DATA_DEPENDENT_CONTROL_FLOW, UNKNOWN_INPUT_SHAPE,
-// SHAPE_MISMATCH.
+// SHAPE_MISMATCH, UNSAFE_OPERATOR; and those of CheckArchive and InTrial: a
+// file of a stranger is looked over first, then read in a child process, and
+// only when that went well in this one.
 absl::StatusOr<graph::Graph> ImportTorchScript(
     absl::string_view bytes, const ImportOptions& options = {});
 

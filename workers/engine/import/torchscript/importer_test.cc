@@ -138,5 +138,31 @@ TEST(TorchScriptTest, WhatCannotBeReadIsATypedError) {
             "NOT_A_MODEL");
 }
 
+TEST(TorchScriptTest, ProgramsThatReachOutOfTensorsAreNotRun) {
+  const torch::Tensor x = torch::randn({2, 4});
+  EXPECT_EQ(
+      ReasonOf("  return x + torch.from_file('/etc/passwd', False, 4)", x),
+      "UNSAFE_OPERATOR");
+  EXPECT_EQ(ReasonOf("  torch.save(x, 'file')\n  return x", x),
+            "UNSAFE_OPERATOR");
+}
+
+TEST(TorchScriptTest, LoopsEnd) {
+  const torch::Tensor x = torch::randn({2, 4});
+  EXPECT_EQ(ReasonOf("  while True:\n    x = x + 1\n  return x", x),
+            "DATA_DEPENDENT_CONTROL_FLOW");
+  EXPECT_EQ(ReasonOf("  k = 0\n  for i in range(1000):\n"
+                     "    for j in range(1000):\n      k = k + i * j\n"
+                     "  return x + k",
+                     x),
+            "DATA_DEPENDENT_CONTROL_FLOW");
+  // Without a shape the importer tries sizes by running the program.
+  EXPECT_EQ(ErrorReason(ImportTorchScript(
+                            Saved(ModuleOf("  while True:\n    x = x + 1\n"
+                                           "  return torch.conv2d(x, self.k)")))
+                            .status()),
+            "DATA_DEPENDENT_CONTROL_FLOW");
+}
+
 }  // namespace
 }  // namespace condense::torchscript_import

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
+#include "workers/engine/import/torchscript/program_check.h"
 #include "workers/engine/runtime/dtype.h"
 
 namespace condense::torchscript_import {
@@ -19,9 +20,6 @@ using torch::jit::Node;
 using torch::jit::Value;
 
 namespace {
-
-// Turns of all loops of a program together.
-constexpr int64_t kIterationsMax = 10'000;
 
 std::string NameOf(const Node* node) { return node->kind().toQualString(); }
 
@@ -174,9 +172,9 @@ void Interpreter::RunLoop(const Node* node) {
   const Block* body = node->blocks()[0];
   bool alive = first.value.toBool();
   for (int64_t turn = 0; alive && turn < trips.value.toInt(); ++turn) {
-    if (turn >= kIterationsMax) {
+    if (++turns_ > kIterationsMax) {
       Fail("DATA_DEPENDENT_CONTROL_FLOW",
-           absl::StrCat("a loop of more than ", kIterationsMax, " turns"),
+           absl::StrCat("loops of more than ", kIterationsMax, " turns"),
            PlaceOf(node));
     }
     Set(body->inputs()[0], Item::Concrete(turn));

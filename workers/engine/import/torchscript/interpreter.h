@@ -201,6 +201,8 @@ class Interpreter {
   Builder& builder_;
   HandlerTable handlers_;
   std::unordered_map<const torch::jit::Value*, Item> values_;
+  // Of all loops together.
+  int64_t turns_ = 0;
 };
 
 }  // namespace condense::torchscript_import
