@@ -17,6 +17,7 @@
 #include "common/files.h"
 #include "common/log.h"
 #include "workers/engine/pipeline/commands.h"
+#include "workers/engine/pipeline/contain.h"
 #include "workers/engine/pipeline/control.h"
 #include "workers/engine/pipeline/event_sink.h"
 #include "workers/engine/pipeline/run_job.h"
@@ -152,7 +153,8 @@ int Main(int argc, char** argv) {
         ->required();
     AddDevice(command, &options);
     command->callback([&, call] {
-      const absl::Status status = call();
+      pipeline::LimitMemory(options.device);
+      const absl::Status status = pipeline::WithinMemory(call);
       exit_code = status.ok() ? 0 : Fail(status);
     });
     return command;
@@ -205,5 +207,6 @@ int Main(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   condense::EnsureEnvironment(argv);
+  condense::pipeline::ContainProcess();
   return condense::Main(argc, argv);
 }

@@ -9,6 +9,7 @@
 #include "common/profiles/profiles.h"
 #include "common/status_macros.h"
 #include "workers/engine/data/file_tree.h"
+#include "workers/engine/pipeline/contain.h"
 #include "workers/engine/pipeline/load_model.h"
 #include "workers/engine/pipeline/settings.h"
 #include "workers/engine/pipeline/toolchain.h"
@@ -71,6 +72,7 @@ absl::Status Job::Open() {
   CONDENSE_ASSIGN_OR_RETURN(
       device_,
       runtime::ResolveDevice(file_.device().empty() ? "cpu" : file_.device()));
+  LimitMemory(device_);
   CONDENSE_RETURN_IF_ERROR(ReadModels());
   CONDENSE_RETURN_IF_ERROR(ReadData());
   CONDENSE_RETURN_IF_ERROR(DescribeInput());

@@ -3,6 +3,7 @@
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "workers/engine/pipeline/compress_tasks.h"
+#include "workers/engine/pipeline/contain.h"
 #include "workers/engine/pipeline/finish_task.h"
 #include "workers/engine/pipeline/preflight.h"
 #include "workers/engine/pipeline/run_context.h"
@@ -202,7 +203,8 @@ JobResult RunJob(const std::string& job_dir, Control* control,
   result.status = Job::Load(job_dir).status();
   result.bad_input = !result.status.ok();
   if (result.status.ok()) {
-    result.status = RunTasks(job_dir, control, &narrator, &result);
+    result.status = WithinMemory(
+        [&] { return RunTasks(job_dir, control, &narrator, &result); });
   }
   v1::EngineEvent event;
   v1::Done& done = *event.mutable_done();
