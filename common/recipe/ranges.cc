@@ -1,5 +1,6 @@
 #include "common/recipe/ranges.h"
 
+#include <cmath>
 #include <optional>
 #include <string>
 
@@ -52,18 +53,90 @@ class Checker {
   const std::string path_;
 };
 
+// One key of an augmentation.
+struct Bounded {
+  const char* key;
+  bool has;
+  double value;
+  double low;
+  double high;
+  bool open = false;
+};
+
+absl::Status CheckColorJitter(const Checker& check, const std::string& key,
+                              const v1::ColorJitter& jitter) {
+  if (jitter.brightness() > 0 || jitter.contrast() > 0 ||
+      jitter.saturation() > 0 || jitter.hue() > 0) {
+    return absl::OkStatus();
+  }
+  return check.Error(key, "MISSING_KEY",
+                     "color_jitter changes nothing: set brightness, contrast, "
+                     "saturation or hue above 0");
+}
+
+absl::Status CheckAugmentation(const Checker& check, const std::string& key,
+                               const v1::Augmentation& augmentation) {
+  const v1::RandomCrop& crop = augmentation.random_crop();
+  const v1::HorizontalFlip& flip = augmentation.horizontal_flip();
+  const v1::ColorJitter& jitter = augmentation.color_jitter();
+  const v1::Mixup& mixup = augmentation.mixup();
+  const v1::Cutout& cutout = augmentation.cutout();
+  const v1::RandomResizedCrop& part = augmentation.random_resized_crop();
+  const Bounded keys[] = {
+      {"random_crop.padding", crop.has_padding(), 1.0 * crop.padding(), 1, 64},
+      {"horizontal_flip.probability", flip.has_probability(),
+       flip.probability(), 0, 1, true},
+      {"color_jitter.brightness", jitter.has_brightness(), jitter.brightness(),
+       0, 10},
+      {"color_jitter.contrast", jitter.has_contrast(), jitter.contrast(), 0,
+       10},
+      {"color_jitter.saturation", jitter.has_saturation(), jitter.saturation(),
+       0, 10},
+      {"color_jitter.hue", jitter.has_hue(), jitter.hue(), 0, 0.5},
+      {"mixup.alpha", mixup.has_alpha(), mixup.alpha(), 0, 100, true},
+      {"cutout.size", cutout.has_size(), 1.0 * cutout.size(), 1, 4096},
+      {"random_resized_crop.area_min", part.has_area_min(), part.area_min(), 0,
+       1, true},
+      {"random_resized_crop.area_max", part.has_area_max(), part.area_max(),
+       part.has_area_min() ? part.area_min() : 0.08, 1},
+      {"random_resized_crop.ratio_max", part.has_ratio_max(), part.ratio_max(),
+       1, 100}};
+  for (const Bounded& k : keys) {
+    CONDENSE_RETURN_IF_ERROR(check.Range(absl::StrCat(key, ".", k.key), k.has,
+                                         k.value, k.low, k.high, k.open));
+  }
+  return augmentation.has_color_jitter()
+             ? CheckColorJitter(check, key + ".color_jitter", jitter)
+             : absl::OkStatus();
+}
+
 absl::Status CheckSource(const Checker& check, const v1::DataSource& source) {
   CONDENSE_RETURN_IF_ERROR(
       check.Range("samples", source.has_samples(), source.samples(), 0, 1e9));
+  CONDENSE_RETURN_IF_ERROR(check.Range("max_corrupt", source.has_max_corrupt(),
+                                       source.max_corrupt(), 0, 1e9));
+  if (source.max_corrupt() > 1 &&
+      source.max_corrupt() != std::floor(source.max_corrupt())) {
+    return check.Error("max_corrupt", "OUT_OF_RANGE",
+                       "'max_corrupt' is a share below 1, or a whole number");
+  }
+  bool mixes = false;
   for (int i = 0; i < source.augment_size(); ++i) {
+    const v1::Augmentation& augmentation = source.augment(i);
     const std::string key = absl::StrCat("augment[", i, "]");
-    if (source.augment(i).kind_case() == v1::Augmentation::KIND_NOT_SET) {
+    if (augmentation.kind_case() == v1::Augmentation::KIND_NOT_SET) {
       return check.Error(key, "MISSING_KEY", "an augmentation has no name");
     }
-    const v1::RandomCrop& crop = source.augment(i).random_crop();
-    CONDENSE_RETURN_IF_ERROR(check.Range(key + ".random_crop.padding",
-                                         crop.has_padding(), crop.padding(), 1,
-                                         64));
+    if (augmentation.has_random_resized_crop() && i > 0) {
+      return check.Error(key, "OUT_OF_RANGE",
+                         "random_resized_crop stands first: it takes the place "
+                         "of preprocess.resize");
+    }
+    if (augmentation.has_mixup() && mixes) {
+      return check.Error(key, "OUT_OF_RANGE", "mixup stands once");
+    }
+    mixes = mixes || augmentation.has_mixup();
+    CONDENSE_RETURN_IF_ERROR(CheckAugmentation(check, key, augmentation));
   }
   return absl::OkStatus();
 }
@@ -87,13 +160,19 @@ absl::Status CheckData(const ParsedRecipe& parsed) {
     }
   }
   const v1::Preprocess& preprocess = data.preprocess();
-  if (preprocess.resize_size() != 0 && preprocess.resize_size() != 2) {
-    return check.Error("resize", "OUT_OF_RANGE",
-                       "'resize' takes a height and a width");
+  for (const auto& [key, sizes] : {std::pair{"resize", &preprocess.resize()},
+                                   {"crop", &preprocess.crop()}}) {
+    if (!sizes->empty() && sizes->size() != 2) {
+      return check.Error(
+          key, "OUT_OF_RANGE",
+          absl::StrCat("'", key, "' takes a height and a width"));
+    }
+    for (int size : *sizes) {
+      CONDENSE_RETURN_IF_ERROR(check.Range(key, true, size, 1, 8192));
+    }
   }
-  for (int size : preprocess.resize()) {
-    CONDENSE_RETURN_IF_ERROR(check.Range("resize", true, size, 1, 8192));
-  }
+  CONDENSE_RETURN_IF_ERROR(check.Range("scale", preprocess.has_scale(),
+                                       preprocess.scale(), 0, 1e12, true));
   for (double std : preprocess.std()) {
     CONDENSE_RETURN_IF_ERROR(check.Range("std", true, std, 0, 1e12, true));
   }

@@ -15,9 +15,6 @@ const std::vector<PlannedKey>& Planned() {
       {"DataConfig", "groups"},
       {"DataSource", "sampler"},
       {"DataSource", "groups"},
-      {"Augmentation", "color_jitter"},
-      {"Augmentation", "mixup"},
-      {"Augmentation", "cutout"},
       {"Preprocess", "color_bits"},
       {"Prune", "scope"},
       {"Prune", "ensemble"},
@@ -41,15 +38,46 @@ const std::vector<PlannedKey>& Planned() {
   return planned;
 }
 
+void ResolveColorJitter(v1::ColorJitter* jitter) {
+  if (!jitter->has_brightness()) jitter->set_brightness(0);
+  if (!jitter->has_contrast()) jitter->set_contrast(0);
+  if (!jitter->has_saturation()) jitter->set_saturation(0);
+  if (!jitter->has_hue()) jitter->set_hue(0);
+}
+
+void ResolveRandomResizedCrop(v1::RandomResizedCrop* crop) {
+  if (!crop->has_area_min()) crop->set_area_min(0.08);
+  if (!crop->has_area_max()) crop->set_area_max(1);
+  if (!crop->has_ratio_max()) crop->set_ratio_max(4.0 / 3);
+}
+
+void ResolveAugmentation(v1::Augmentation* augmentation) {
+  if (augmentation->has_random_crop()) {
+    v1::RandomCrop* crop = augmentation->mutable_random_crop();
+    if (!crop->has_padding()) crop->set_padding(4);
+  } else if (augmentation->has_horizontal_flip()) {
+    v1::HorizontalFlip* flip = augmentation->mutable_horizontal_flip();
+    if (!flip->has_probability()) flip->set_probability(0.5);
+  } else if (augmentation->has_color_jitter()) {
+    ResolveColorJitter(augmentation->mutable_color_jitter());
+  } else if (augmentation->has_mixup()) {
+    v1::Mixup* mixup = augmentation->mutable_mixup();
+    if (!mixup->has_alpha()) mixup->set_alpha(0.2);
+  } else if (augmentation->has_cutout()) {
+    v1::Cutout* cutout = augmentation->mutable_cutout();
+    if (!cutout->has_size()) cutout->set_size(8);
+  } else if (augmentation->has_random_resized_crop()) {
+    ResolveRandomResizedCrop(augmentation->mutable_random_resized_crop());
+  }
+}
+
 void ResolveSource(v1::DataSource* source, const std::string& name,
                    int samples) {
   if (source->source().empty()) source->set_source(name);
   if (!source->has_samples()) source->set_samples(samples);
+  if (!source->has_max_corrupt()) source->set_max_corrupt(0);
   for (v1::Augmentation& augmentation : *source->mutable_augment()) {
-    if (augmentation.has_random_crop() &&
-        !augmentation.random_crop().has_padding()) {
-      augmentation.mutable_random_crop()->set_padding(4);
-    }
+    ResolveAugmentation(&augmentation);
   }
 }
 
@@ -64,6 +92,7 @@ void ResolveData(v1::DataConfig* data) {
   if (preprocess->layout() == v1::Preprocess::LAYOUT_UNSPECIFIED) {
     preprocess->set_layout(v1::Preprocess::NCHW);
   }
+  if (!preprocess->has_antialias()) preprocess->set_antialias(false);
 }
 
 void ResolveOptimizer(double lr, v1::Optimizer* optimizer) {

@@ -86,6 +86,51 @@ TEST(ParseRecipeTest, NamesAnUnknownValueAndTheNearest) {
             "UNKNOWN_VALUE data.train.augment[0] 1:26 horizontal_flip");
 }
 
+TEST(ParseRecipeTest, ChecksEveryAugmentation) {
+  const auto refusal = [](const std::string& list) {
+    return Refusal("data: {train: {augment: [" + list +
+                   "]}}\nstages: [quantize: {mode: ptq}]");
+  };
+  EXPECT_EQ(refusal("random_resized_crop, random_crop, horizontal_flip, "
+                    "color_jitter: {hue: 0.1}, cutout, mixup"),
+            "accepted");
+  const char* out_of_range[] = {
+      "horizontal_flip: {probability: 0}",
+      "color_jitter: {hue: 0.6}",
+      "color_jitter: {brightness: -1}",
+      "mixup: {alpha: 0}",
+      "cutout: {size: 0}",
+      "random_crop: {padding: 65}",
+      "random_resized_crop: {area_min: 0}",
+      "random_resized_crop: {area_max: 2}",
+      "random_resized_crop: {area_min: 0.5, area_max: 0.4}",
+      "random_resized_crop: {ratio_max: 0.5}"};
+  for (const char* list : out_of_range) {
+    EXPECT_EQ(refusal(list).substr(0, 12), "OUT_OF_RANGE") << list;
+  }
+  EXPECT_EQ(refusal("horizontal_flip, random_resized_crop"),
+            "OUT_OF_RANGE data.train.augment[1] 1:43");
+  EXPECT_EQ(refusal("mixup, mixup"), "OUT_OF_RANGE data.train.augment[1] 1:33");
+  EXPECT_EQ(refusal("color_jitter"),
+            "MISSING_KEY data.train.augment[0].color_jitter 1:26");
+}
+
+TEST(ParseRecipeTest, ChecksThePreprocessingAndTheBoundOfCorruptImages) {
+  const auto refusal = [](const std::string& data) {
+    return Refusal("data: {" + data + "}\nstages: [quantize: {mode: ptq}]")
+        .substr(0, 12);
+  };
+  EXPECT_EQ(refusal("preprocess: {resize: [9, 9], crop: [8, 8], "
+                    "antialias: true}, eval: {max_corrupt: 0.01}"),
+            "accepted");
+  EXPECT_EQ(refusal("eval: {max_corrupt: 3}"), "accepted");
+  EXPECT_EQ(refusal("eval: {max_corrupt: 1.5}"), "OUT_OF_RANGE");
+  EXPECT_EQ(refusal("eval: {max_corrupt: -1}"), "OUT_OF_RANGE");
+  EXPECT_EQ(refusal("preprocess: {crop: [8]}"), "OUT_OF_RANGE");
+  EXPECT_EQ(refusal("preprocess: {crop: [8, 0]}"), "OUT_OF_RANGE");
+  EXPECT_EQ(refusal("preprocess: {scale: 0}"), "OUT_OF_RANGE");
+}
+
 TEST(ParseRecipeTest, NamesWhatIsMissing) {
   EXPECT_EQ(Refusal("seed: 1"), "MISSING_KEY stages 0:0");
   EXPECT_EQ(Refusal("stages:\n  - prune: {criterion: l2}"),

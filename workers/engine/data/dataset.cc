@@ -1,232 +1,261 @@
 #include "workers/engine/data/dataset.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <functional>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
-#include "common/error.h"
+#include "absl/strings/str_join.h"
 #include "common/status_macros.h"
+#include "workers/engine/data/cifar.h"
+#include "workers/engine/data/data_error.h"
 #include "workers/engine/data/file_tree.h"
-#include "workers/engine/data/image.h"
+#include "workers/engine/data/idx.h"
+#include "workers/engine/data/image_files.h"
+#include "workers/engine/data/manifest.h"
+#include "workers/engine/data/npz.h"
 
 namespace condense::data {
 namespace {
 
-absl::Status Bad(absl::string_view reason, const std::string& message,
-                 const std::string& hint = "") {
-  return MakeError(absl::StatusCode::kInvalidArgument, reason, message,
-                   {.hint = hint});
-}
+using Files = std::vector<std::string>;
+using Opened = absl::StatusOr<std::unique_ptr<Dataset>>;
 
 bool IsImage(const std::string& path) {
   const std::string lower = absl::AsciiStrToLower(path);
-  return absl::EndsWith(lower, ".jpg") || absl::EndsWith(lower, ".jpeg") ||
-         absl::EndsWith(lower, ".png");
+  for (const char* ending : {".jpg", ".jpeg", ".png", ".pgm", ".ppm"}) {
+    if (absl::EndsWith(lower, ending)) return true;
+  }
+  return false;
 }
 
-// Class folders of image files.
-class ImageFolder : public Dataset {
- public:
-  ImageFolder(std::shared_ptr<const FileTree> tree,
-              std::map<std::string, std::vector<std::string>> classes)
-      : tree_(std::move(tree)) {
-    for (const auto& [name, files] : classes) {
-      for (const std::string& file : files) {
-        files_.emplace_back(file, num_classes_);
-      }
-      ++num_classes_;
-    }
-  }
-  int64_t size() const override { return static_cast<int64_t>(files_.size()); }
-  int64_t num_classes() const override { return num_classes_; }
-  absl::StatusOr<Sample> Get(int64_t index) const override {
-    const auto& [file, label] = files_[index];
-    CONDENSE_ASSIGN_OR_RETURN(std::string bytes, tree_->Read(file));
-    absl::StatusOr<Sample> sample = DecodeImage(bytes);
-    if (!sample.ok()) {
-      return Bad("CORRUPT_IMAGE", absl::StrCat(tree_->name(), "/", file, ": ",
-                                               sample.status().message()));
-    }
-    sample->label = label;
-    return sample;
-  }
-
- private:
-  // Shared with nobody else; a tree may be large and is never copied.
-  std::shared_ptr<const FileTree> tree_;
-  std::vector<std::pair<std::string, int64_t>> files_;
-  int64_t num_classes_ = 0;
-};
-
-// Images of one size, all in memory.
-class PackedImages : public Dataset {
- public:
-  PackedImages(Sample shape, std::string pixels, std::vector<int64_t> labels)
-      : shape_(std::move(shape)),
-        pixels_(std::move(pixels)),
-        labels_(std::move(labels)) {
-    for (int64_t label : labels_) classes_ = std::max(classes_, label + 1);
-  }
-  int64_t size() const override { return static_cast<int64_t>(labels_.size()); }
-  int64_t num_classes() const override { return classes_; }
-  absl::StatusOr<Sample> Get(int64_t index) const override {
-    Sample sample = shape_;
-    const size_t bytes = size_t(shape_.height) * shape_.width * shape_.channels;
-    const auto* begin =
-        reinterpret_cast<const uint8_t*>(pixels_.data()) + index * bytes;
-    sample.pixels.assign(begin, begin + bytes);
-    sample.label = labels_[index];
-    return sample;
-  }
-
- private:
-  const Sample shape_;
-  const std::string pixels_;
-  const std::vector<int64_t> labels_;
-  int64_t classes_ = 0;
-};
-
-uint32_t BigEndian(const std::string& bytes, size_t at) {
-  auto byte = [&](size_t i) {
-    return static_cast<uint32_t>(static_cast<uint8_t>(bytes[at + i]));
-  };
-  return byte(0) << 24 | byte(1) << 16 | byte(2) << 8 | byte(3);
+std::string BaseOf(const std::string& file) {
+  return file.substr(file.rfind('/') + 1);
 }
 
-absl::StatusOr<std::string> ReadIdx(const FileTree& tree,
-                                    const std::string& file) {
-  CONDENSE_ASSIGN_OR_RETURN(std::string bytes, tree.Read(file));
-  if (!absl::EndsWith(file, ".gz")) return bytes;
-  absl::StatusOr<std::string> unpacked = Gunzip(bytes);
-  if (!unpacked.ok()) {
-    return Bad("CORRUPT_DATA", absl::StrCat(tree.name(), "/", file, ": ",
-                                            unpacked.status().message()));
+// By the beginning of a name.
+std::optional<Part> PartOf(const std::string& name) {
+  const std::string lower = absl::AsciiStrToLower(name);
+  for (const char* begin : {"train", "data_batch"}) {
+    if (absl::StartsWith(lower, begin)) return Part::kTrain;
   }
-  return unpacked;
+  for (const char* begin : {"test", "t10k", "val", "eval"}) {
+    if (absl::StartsWith(lower, begin)) return Part::kTest;
+  }
+  return std::nullopt;
 }
 
-// The IDX format of the MNIST files: magic 0x801 labels, 0x803 gray images.
-absl::StatusOr<std::unique_ptr<Dataset>> OpenIdx(
-    const FileTree& tree, const std::string& images_file,
-    const std::string& labels_file) {
-  CONDENSE_ASSIGN_OR_RETURN(std::string images, ReadIdx(tree, images_file));
-  CONDENSE_ASSIGN_OR_RETURN(std::string labels, ReadIdx(tree, labels_file));
-  auto corrupt = [&](const std::string& file, const char* why) {
-    return Bad("CORRUPT_DATA", absl::StrCat(tree.name(), "/", file, ": ", why));
-  };
-  if (images.size() < 16 || BigEndian(images, 0) != 0x803) {
-    return corrupt(images_file, "no IDX file of images");
-  }
-  if (labels.size() < 8 || BigEndian(labels, 0) != 0x801) {
-    return corrupt(labels_file, "no IDX file of labels");
-  }
-  const size_t count = BigEndian(images, 4);
-  Sample shape;
-  shape.height = static_cast<int>(BigEndian(images, 8));
-  shape.width = static_cast<int>(BigEndian(images, 12));
-  shape.channels = 1;
-  if (count == 0) return corrupt(images_file, "it holds no image");
-  if (shape.height <= 0 || shape.width <= 0 || shape.height > 16384 ||
-      shape.width > 16384 ||
-      images.size() != 16 + count * size_t(shape.height) * shape.width) {
-    return corrupt(images_file, "its size does not fit its header");
-  }
-  if (BigEndian(labels, 4) != count || labels.size() != 8 + count) {
-    return corrupt(labels_file, "not as many labels as images");
-  }
-  std::vector<int64_t> classes;
-  for (size_t i = 0; i < count; ++i) {
-    classes.push_back(static_cast<uint8_t>(labels[8 + i]));
-  }
-  return std::make_unique<PackedImages>(shape, images.substr(16),
-                                        std::move(classes));
+// What tells the part of a packed file: its own name, or that of its folder.
+std::string PartName(const std::string& file) {
+  const std::string base = BaseOf(file);
+  if (PartOf(base).has_value() || base.size() == file.size()) return base;
+  return BaseOf(file.substr(0, file.size() - base.size() - 1));
 }
 
-// CIFAR-10's binary form: a label byte, then 3 planes of 32 x 32.
-absl::StatusOr<std::unique_ptr<Dataset>> OpenCifar(
-    const FileTree& tree, const std::vector<std::string>& files) {
-  constexpr size_t kPlane = 1024, kRecord = 1 + 3 * kPlane;
-  std::string pixels;
-  std::vector<int64_t> labels;
+// The files of the part, where each file belongs to one and both are there; all
+// files else.
+Files Choose(const Files& files, Part part,
+             const std::function<std::string(const std::string&)>& name_of) {
+  Files chosen;
   for (const std::string& file : files) {
-    CONDENSE_ASSIGN_OR_RETURN(std::string bytes, tree.Read(file));
-    if (bytes.empty() || bytes.size() % kRecord != 0) {
-      return Bad("CORRUPT_DATA", absl::StrCat(tree.name(), "/", file,
-                                              ": no CIFAR binary batch"));
-    }
-    for (size_t at = 0; at < bytes.size(); at += kRecord) {
-      labels.push_back(static_cast<uint8_t>(bytes[at]));
-      for (size_t i = 0; i < kPlane; ++i) {
-        for (size_t c = 0; c < 3; ++c) {
-          pixels.push_back(bytes[at + 1 + c * kPlane + i]);
-        }
-      }
-    }
+    const std::optional<Part> own = PartOf(name_of(file));
+    if (!own.has_value()) return files;
+    if (*own == part) chosen.push_back(file);
   }
-  Sample shape;
-  shape.height = shape.width = 32;
-  shape.channels = 3;
-  return std::make_unique<PackedImages>(shape, std::move(pixels),
-                                        std::move(labels));
+  return chosen.empty() ? files : chosen;
 }
 
 // What a folder holds, by the names of its files.
 struct Survey {
-  std::vector<std::string> idx_images, idx_labels, cifar;
-  std::map<std::string, std::vector<std::string>> classes;
+  // Images and labels; one of each is a data set.
+  Files idx, cifar, tables, archives;
+  // Folders that hold x.npy and y.npy, with a slash at the end or empty.
+  Files arrays;
+  std::map<std::string, Files> classes;
 };
 
-Survey Look(const FileTree& tree) {
-  Survey survey;
-  // An archive of one folder is opened as that folder, whatever notes lie
-  // beside it.
+// How many leading characters all images share as whole folders that are not
+// their class: an archive of one folder is opened as that folder, whatever
+// notes lie beside it.
+size_t Wrapping(const Files& images) {
   std::set<std::string> tops;
-  bool deep = true;
-  for (const auto& [file, size] : tree.files()) {
-    if (!IsImage(file)) continue;
+  for (const std::string& file : images) {
+    if (std::count(file.begin(), file.end(), '/') < 2) return 0;
     tops.insert(file.substr(0, file.find('/')));
-    deep &= std::count(file.begin(), file.end(), '/') >= 2;
   }
-  const size_t skip =
-      tops.size() == 1 && deep ? tops.begin()->size() + 1 : size_t{0};
+  return tops.size() == 1 ? tops.begin()->size() + 1 : 0;
+}
+
+void AddClasses(Files images, Part part, Survey* survey) {
+  size_t skip = Wrapping(images);
+  const auto folder = [&skip](const std::string& file) {
+    return file.substr(skip, file.find('/', skip) - skip);
+  };
+  const auto deep = [&skip](const std::string& file) {
+    return std::count(file.begin() + static_cast<int64_t>(skip), file.end(),
+                      '/') >= 2;
+  };
+  // Two parts side by side, each with its class folders.
+  if (std::all_of(images.begin(), images.end(), deep)) {
+    const size_t all = images.size();
+    images = Choose(images, part, folder);
+    if (images.size() < all) skip += folder(images[0]).size() + 1;
+  }
+  for (const std::string& file : images) {
+    if (file.find('/', skip) != std::string::npos) {
+      survey->classes[folder(file)].push_back(file);
+    }
+  }
+}
+
+Survey Look(const FileTree& tree, Part part) {
+  Survey survey;
+  Files images;
   for (const auto& [file, size] : tree.files()) {
-    const std::string base = file.substr(file.rfind('/') + 1);
-    const size_t cut = file.find('/', skip);
-    if (IsImage(base) && cut != std::string::npos) {
-      survey.classes[file.substr(skip, cut - skip)].push_back(file);
-    } else if (absl::StrContains(base, "images")) {
-      survey.idx_images.push_back(file);
-    } else if (absl::StrContains(base, "labels")) {
-      survey.idx_labels.push_back(file);
+    const std::string base = BaseOf(file);
+    if (IsImage(base)) {
+      images.push_back(file);
+    } else if (absl::EndsWithIgnoreCase(base, ".csv")) {
+      survey.tables.push_back(file);
+    } else if (absl::EndsWithIgnoreCase(base, ".npz")) {
+      survey.archives.push_back(file);
+    } else if (base == "x.npy") {
+      const std::string folder = file.substr(0, file.size() - base.size());
+      if (tree.files().count(folder + "y.npy") > 0) {
+        survey.arrays.push_back(folder);
+      }
+    } else if (absl::StrContains(base, "images") ||
+               absl::StrContains(base, "labels")) {
+      survey.idx.push_back(file);
     } else if (absl::EndsWith(base, ".bin")) {
       survey.cifar.push_back(file);
     }
   }
+  AddClasses(std::move(images), part, &survey);
+  for (Files* files :
+       {&survey.idx, &survey.cifar, &survey.tables, &survey.archives}) {
+    *files = Choose(*files, part, PartName);
+  }
   return survey;
+}
+
+absl::Status Ambiguous(const FileTree& tree, const Files& files) {
+  return DataError(
+      "UNKNOWN_DATA_FORMAT", tree.name(),
+      absl::StrCat("it holds several data sets: ", absl::StrJoin(files, ", ")),
+      "name the file itself, or keep one (or train* and test*)");
+}
+
+absl::StatusOr<CsvTable> ReadTable(const FileTree& tree,
+                                   const std::string& file) {
+  CONDENSE_ASSIGN_OR_RETURN(const std::string text, tree.Read(file));
+  return ParseCsv(absl::StrCat(tree.name(), "/", file), text);
+}
+
+Opened OpenTable(std::shared_ptr<const FileTree> tree,
+                 const std::string& file) {
+  CONDENSE_ASSIGN_OR_RETURN(const CsvTable table, ReadTable(*tree, file));
+  return OpenManifest(std::move(tree), file, table);
+}
+
+// Of those .csv files that are manifests; the others are notes.
+absl::StatusOr<Files> Manifests(const FileTree& tree, const Files& tables) {
+  Files found;
+  for (const std::string& file : tables) {
+    const absl::StatusOr<CsvTable> table = ReadTable(tree, file);
+    if (table.ok() && IsManifest(*table)) found.push_back(file);
+  }
+  return found.size() > 1 ? Ambiguous(tree, found)
+                          : absl::StatusOr<Files>(found);
+}
+
+Opened OpenClasses(std::shared_ptr<const FileTree> tree,
+                   const std::map<std::string, Files>& classes) {
+  ImageFiles::Index index;
+  for (const auto& [name, files] : classes) {
+    for (const std::string& file : files) {
+      index.files.push_back(file);
+      index.labels.push_back(static_cast<int64_t>(index.class_names.size()));
+    }
+    index.class_names.push_back(name);
+  }
+  return std::make_unique<ImageFiles>(std::move(tree), std::move(index));
+}
+
+Opened OpenTree(std::shared_ptr<const FileTree> tree, Part part) {
+  if (tree->files().empty()) {
+    return DataError("EMPTY_FOLDER", tree->name(), "it has no files");
+  }
+  const Survey survey = Look(*tree, part);
+  CONDENSE_ASSIGN_OR_RETURN(const Files manifests,
+                            Manifests(*tree, survey.tables));
+  if (!manifests.empty()) return OpenTable(tree, manifests[0]);
+  if (survey.arrays.size() == 1) return OpenNpz(*tree, survey.arrays[0]);
+  if (survey.archives.size() > 1) return Ambiguous(*tree, survey.archives);
+  if (survey.archives.size() == 1) {
+    const std::string& file = survey.archives[0];
+    CONDENSE_ASSIGN_OR_RETURN(const std::string bytes, tree->Read(file));
+    CONDENSE_ASSIGN_OR_RETURN(
+        auto inside,
+        FileTree::OpenBytes(absl::StrCat(tree->name(), "/", file), bytes));
+    if (inside->files().count("x.npy") + inside->files().count("y.npy") < 2) {
+      return DataError("CORRUPT_DATA", inside->name(),
+                       "it does not hold the arrays x and y",
+                       "numpy.savez(path, x=images, y=labels)");
+    }
+    return OpenNpz(*inside, "");
+  }
+  if (!survey.classes.empty()) return OpenClasses(tree, survey.classes);
+  if (survey.idx.size() == 2 &&
+      absl::StrContains(BaseOf(survey.idx[0]), "images") &&
+      absl::StrContains(BaseOf(survey.idx[1]), "labels")) {
+    return OpenIdx(*tree, survey.idx[0], survey.idx[1]);
+  }
+  if (!survey.cifar.empty()) return OpenCifar(*tree, survey.cifar);
+  // Whatever is wrong with the only table is the most that can be said.
+  if (survey.tables.size() == 1) return OpenTable(tree, survey.tables[0]);
+  return DataError("UNKNOWN_DATA_FORMAT", tree->name(),
+                   "it holds no data that condense reads",
+                   "class folders of .jpg or .png, a .csv with path,label or "
+                   "a,b,same, an .npz with x and y, one *images* and one "
+                   "*labels* IDX file, or CIFAR *.bin");
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const std::string& path) {
+void Dataset::AlignClasses(const std::vector<std::string>& names) {
+  if (class_names_.empty()) return;
+  for (const std::string& name : class_names_) {
+    aligned_.push_back(std::find(names.begin(), names.end(), name) -
+                       names.begin());
+  }
+  class_names_ = names;
+}
+
+absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const std::string& path,
+                                                     Part part) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (absl::EndsWithIgnoreCase(path, ".csv") &&
+      fs::is_regular_file(path, error)) {
+    const fs::path file(path);
+    const std::string folder = file.parent_path().string();
+    CONDENSE_ASSIGN_OR_RETURN(auto tree,
+                              FileTree::Open(folder.empty() ? "." : folder));
+    return OpenTable(tree, file.filename().string());
+  }
   CONDENSE_ASSIGN_OR_RETURN(auto tree, FileTree::Open(path));
-  if (tree->files().empty()) {
-    return Bad("EMPTY_FOLDER", absl::StrCat(path, " has no files"));
+  if (absl::EndsWithIgnoreCase(path, ".npz") &&
+      tree->files().count("x.npy") + tree->files().count("y.npy") < 2) {
+    return DataError("CORRUPT_DATA", path,
+                     "it does not hold the arrays x and y",
+                     "numpy.savez(path, x=images, y=labels)");
   }
-  Survey survey = Look(*tree);
-  if (!survey.classes.empty()) {
-    return std::make_unique<ImageFolder>(tree, std::move(survey.classes));
-  }
-  if (survey.idx_images.size() == 1 && survey.idx_labels.size() == 1) {
-    return OpenIdx(*tree, survey.idx_images[0], survey.idx_labels[0]);
-  }
-  if (!survey.cifar.empty()) return OpenCifar(*tree, survey.cifar);
-  return Bad("UNKNOWN_DATA_FORMAT",
-             absl::StrCat(path, " holds no data that condense reads"),
-             "class folders of .jpg or .png, one *images* and one *labels* IDX "
-             "file, or CIFAR *.bin");
+  return OpenTree(tree, part);
 }
 
 }  // namespace condense::data

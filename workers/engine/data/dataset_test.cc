@@ -130,6 +130,74 @@ TEST(DatasetTest, ReadsCifarBatchesInOrderOfName) {
       (std::vector<uint8_t>{7, 8, 9}));
 }
 
+TEST(DatasetTest, APublishedFolderIsReadByThePartThatIsMeant) {
+  TempDir dir;
+  const std::string batches = dir.path() + "/cifar-10-batches-bin";
+  WriteBytes(batches + "/data_batch_1.bin", CifarRecord(1, 0, 0, 0));
+  WriteBytes(batches + "/data_batch_2.bin", CifarRecord(2, 0, 0, 0));
+  WriteBytes(batches + "/test_batch.bin", CifarRecord(9, 0, 0, 0));
+  WriteBytes(batches + "/batches.meta.txt", "airplane");
+  const std::string mnist = dir.path() + "/mnist";
+  WriteBytes(mnist + "/train-images-idx3-ubyte", TwoImages());
+  WriteBytes(mnist + "/train-labels-idx1-ubyte", IdxLabels("\x01\x02"));
+  WriteBytes(mnist + "/t10k-images-idx3-ubyte", TwoImages());
+  WriteBytes(mnist + "/t10k-labels-idx1-ubyte", IdxLabels("\x09\x09"));
+  const std::string nested = dir.path() + "/nested";
+  WriteBytes(nested + "/train/images", TwoImages());
+  WriteBytes(nested + "/train/labels", IdxLabels("\x01\x02"));
+  WriteBytes(nested + "/test/images", TwoImages());
+  WriteBytes(nested + "/test/labels", IdxLabels("\x09\x09"));
+  const std::string folders = dir.path() + "/folders";
+  for (const char* name : {"train/a", "train/b", "val/c"}) {
+    WriteBytes(folders + "/" + name + "/1.png", FlatPng(2, 5));
+  }
+  for (const std::string& path : {batches, mnist, nested}) {
+    EXPECT_THAT(LabelsOf(**OpenDataset(path, Part::kTrain)), ElementsAre(1, 2));
+    EXPECT_THAT(LabelsOf(**OpenDataset(path, Part::kTest)), Each(9));
+  }
+  EXPECT_THAT((*OpenDataset(folders, Part::kTrain))->class_names(),
+              ElementsAre("a", "b"));
+  EXPECT_THAT((*OpenDataset(folders, Part::kTest))->class_names(),
+              ElementsAre("c"));
+}
+
+TEST(DatasetTest, AFolderWithOnePartIsThatWhateverIsMeant) {
+  TempDir dir;
+  WriteBytes(dir.path() + "/test_batch.bin", CifarRecord(9, 0, 0, 0));
+  for (const Part part : {Part::kTrain, Part::kTest}) {
+    EXPECT_THAT(LabelsOf(**OpenDataset(dir.path(), part)), ElementsAre(9));
+  }
+  // Classes that are called so, not parts.
+  TempDir toys;
+  for (const char* name : {"train", "truck"}) {
+    WriteBytes(toys.path() + "/" + name + "/x/1.png", FlatPng(2, 5));
+  }
+  EXPECT_THAT((*OpenDataset(toys.path()))->class_names(),
+              ElementsAre("train", "truck"));
+}
+
+TEST(DatasetTest, Cifar100CountsTheFineLabel) {
+  TempDir dir;
+  WriteBytes(dir.path() + "/train.bin", "\x03" + CifarRecord(77, 1, 2, 3) +
+                                            "\x04" + CifarRecord(99, 4, 5, 6));
+  auto dataset = OpenDataset(dir.path());
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_THAT(LabelsOf(**dataset), ElementsAre(77, 99));
+  EXPECT_EQ((*dataset)->Get(1)->pixels[0], 4);
+}
+
+TEST(DatasetTest, AlignedClassesHaveTheSameLabelInEverySet) {
+  TempDir dir;
+  for (const char* name : {"train/a", "train/b", "test/b"}) {
+    WriteBytes(dir.path() + "/" + name + "/1.png", FlatPng(2, 5));
+  }
+  auto test = *OpenDataset(dir.path(), Part::kTest);
+  EXPECT_THAT(LabelsOf(*test), ElementsAre(0));
+  test->AlignClasses((*OpenDataset(dir.path()))->class_names());
+  EXPECT_THAT(LabelsOf(*test), ElementsAre(1));
+  EXPECT_EQ(test->num_classes(), 2);
+}
+
 TEST(DatasetTest, ACifarBatchWithHalfARecordIsCorrupt) {
   TempDir dir;
   const std::string path = dir.path() + "/data_batch_1.bin";
@@ -205,13 +273,14 @@ TEST(DatasetTest, EmptyUnknownAndMissingPathsSaySo) {
   ExpectError(dir.path() + "/none", "DATA_NOT_FOUND", "none");
   WriteBytes(dir.path() + "/text/a.txt", "text");
   ExpectError(dir.path() + "/text", "UNKNOWN_DATA_FORMAT", "text");
-  // Images without a class folder, and two sets in one folder.
+  // Images without a class folder, and a set without its labels.
   WriteBytes(dir.path() + "/loose/1.png", FlatPng(2, 1));
   ExpectError(dir.path() + "/loose", "UNKNOWN_DATA_FORMAT", "loose");
   for (const char* name : {"train-images", "train-labels", "test-images"}) {
     WriteBytes(dir.path() + "/two/" + name, TwoImages());
   }
-  ExpectError(dir.path() + "/two", "UNKNOWN_DATA_FORMAT", "two");
+  const auto test = OpenDataset(dir.path() + "/two", Part::kTest);
+  EXPECT_EQ(ErrorReason(test.status()), "UNKNOWN_DATA_FORMAT");
 }
 
 TEST(DatasetTest, ReadsTheTestSetOfMnist) {
@@ -232,6 +301,21 @@ TEST(DatasetTest, ReadsTheTestSetOfMnist) {
   // As everybody's tutorial prints them.
   EXPECT_EQ((*dataset)->Get(0)->label, 7);
   EXPECT_EQ((*dataset)->Get(1)->label, 2);
+}
+
+TEST(DatasetTest, ReadsTheFacesOfOrl) {
+  const std::string shared = testing::SharedDir();
+  if (shared.empty()) GTEST_SKIP() << "CONDENSE_SHARED is not there";
+  auto dataset =
+      OpenDataset(shared + "/data/orl_faces/orl_faces_s1-s20.tar.xz");
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_EQ((*dataset)->size(), 200);
+  EXPECT_EQ((*dataset)->num_classes(), 20);
+  const auto sample = (*dataset)->Get(0);
+  ASSERT_TRUE(sample.ok()) << sample.status();
+  EXPECT_EQ(sample->height, 112);
+  EXPECT_EQ(sample->width, 92);
+  EXPECT_EQ(sample->channels, 1);
 }
 
 TEST(DatasetTest, ReadsTheJpegsOfCifar10FromATarXz) {

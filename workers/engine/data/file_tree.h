@@ -10,14 +10,22 @@
 namespace condense::data {
 
 // The files of a folder or of an archive, by path relative to it ("cat/1.jpg").
-// Links are followed, but for those that lead nowhere or in circles.
-// Thread-safe.
+// Links are followed, but for those that lead nowhere or in circles. Holds
+// names and places, never contents: a plain .tar is read where it lies, any
+// other archive is unpacked once into a file without a name in the folder for
+// temporary files. Thread-safe.
 class FileTree {
  public:
-  // A folder, or a .tar (also compressed) or .zip file, which is held in memory
-  // (at most 4 GiB unpacked). DATA_NOT_FOUND, CORRUPT_DATA.
+  // A folder, or a .tar (also compressed) or .zip file (at most 64 GiB
+  // unpacked). DATA_NOT_FOUND, CORRUPT_DATA, DISK_FULL.
   static absl::StatusOr<std::shared_ptr<const FileTree>> Open(
       const std::string& path);
+  // An archive that is in memory, such as one inside of another.
+  static absl::StatusOr<std::shared_ptr<const FileTree>> OpenBytes(
+      const std::string& name, const std::string& bytes);
+  ~FileTree();
+  FileTree(const FileTree&) = delete;
+  FileTree& operator=(const FileTree&) = delete;
 
   const std::string& name() const { return name_; }
   // Path to size in bytes, in order of path; hidden files left out.
@@ -25,15 +33,15 @@ class FileTree {
   absl::StatusOr<std::string> Read(const std::string& file) const;
 
  private:
-  std::string name_;
-  bool in_memory_ = false;
-  std::map<std::string, int64_t> files_;
-  std::map<std::string, std::string> contents_;
-};
+  FileTree() = default;
+  friend class ArchiveReader;
 
-// Unpacks gzip (RFC 1952, also of several members); at most 4 GiB.
-// CORRUPT_DATA.
-absl::StatusOr<std::string> Gunzip(const std::string& bytes);
+  std::string name_;
+  std::map<std::string, int64_t> files_;
+  // Of an archive: where the contents are, and at which byte each begins.
+  int contents_ = -1;
+  std::map<std::string, int64_t> offsets_;
+};
 
 }  // namespace condense::data
 

@@ -1,6 +1,7 @@
 #include "workers/engine/data/file_tree.h"
 
 #include <clocale>
+#include <thread>
 
 #include "common/error.h"
 #include "gmock/gmock.h"
@@ -68,6 +69,76 @@ TEST(FileTreeTest, TheLastFileOfANameInATarCounts) {
   EXPECT_EQ(*(*tree)->Read("a.txt"), "newer");
 }
 
+TEST(FileTreeTest, ReadsAnyFileAgainAndFromManyThreads) {
+  TempDir dir;
+  std::map<std::string, std::string> files;
+  for (int i = 0; i < 50; ++i) {
+    files["f" + std::to_string(i)] = std::string(700 * i, static_cast<char>(i));
+  }
+  for (const char* name : {"/data.tar", "/data.tar.gz", "/data.zip"}) {
+    WriteArchive(dir.path() + name, files);
+    auto tree = FileTree::Open(dir.path() + name);
+    ASSERT_TRUE(tree.ok()) << tree.status();
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&] {
+        for (const auto& [file, bytes] : files) {
+          EXPECT_EQ(*(*tree)->Read(file), bytes) << name << file;
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+}
+
+TEST(FileTreeTest, AHardLinkInATarIsTheFileOnceMore) {
+  TempDir dir;
+  const std::string path = dir.path() + "/data.tar";
+  archive* writer = archive_write_new();
+  archive_write_set_format_pax_restricted(writer);
+  archive_write_open_filename(writer, path.c_str());
+  for (const char* name : {"./a.txt", "./b.txt"}) {
+    archive_entry* entry = archive_entry_new();
+    archive_entry_set_pathname(entry, name);
+    archive_entry_set_filetype(entry, AE_IFREG);
+    archive_entry_set_perm(entry, 0644);
+    const bool link = name[2] == 'b';
+    if (link) archive_entry_set_hardlink(entry, "./a.txt");
+    archive_entry_set_size(entry, link ? 0 : 3);
+    archive_write_header(writer, entry);
+    if (!link) archive_write_data(writer, "one", 3);
+    archive_entry_free(entry);
+  }
+  archive_write_free(writer);
+  auto tree = FileTree::Open(path);
+  ASSERT_TRUE(tree.ok()) << tree.status();
+  EXPECT_THAT((*tree)->files(),
+              ElementsAre(Pair("a.txt", 3), Pair("b.txt", 3)));
+  EXPECT_EQ(*(*tree)->Read("b.txt"), "one");
+}
+
+TEST(FileTreeTest, APlainTarThatIsCutIsCorruptData) {
+  TempDir dir;
+  const std::string path = dir.path() + "/data.tar";
+  WriteArchive(path, {{"a.txt", std::string(5000, 'x')}});
+  std::filesystem::resize_file(path, 3000);
+  EXPECT_EQ(ErrorReason(FileTree::Open(path).status()), "CORRUPT_DATA");
+}
+
+TEST(FileTreeTest, AnArchiveInMemoryReadsLikeOneInAFile) {
+  TempDir dir;
+  const std::string path = dir.path() + "/data.zip";
+  WriteArchive(path, {{"a.txt", "one"}});
+  std::ifstream in(path, std::ios::binary);
+  const std::string bytes(std::istreambuf_iterator<char>(in), {});
+  auto tree = FileTree::OpenBytes("inner.zip", bytes);
+  ASSERT_TRUE(tree.ok()) << tree.status();
+  EXPECT_EQ(*(*tree)->Read("a.txt"), "one");
+  EXPECT_EQ(ErrorReason((*tree)->Read("b.txt").status()), "CORRUPT_DATA");
+  EXPECT_EQ(ErrorReason(FileTree::OpenBytes("x", "nothing").status()),
+            "CORRUPT_DATA");
+}
+
 TEST(FileTreeTest, AMissingPathIsNotFound) {
   TempDir dir;
   const auto tree = FileTree::Open(dir.path() + "/none");
@@ -112,22 +183,6 @@ TEST(FileTreeTest, LinksToFilesAndFoldersElsewhereAreFollowed) {
   ASSERT_TRUE(tree.ok()) << tree.status();
   EXPECT_THAT((*tree)->files(),
               ElementsAre(Pair("a/1.txt", 1), Pair("b/2.txt", 2)));
-}
-
-TEST(GunzipTest, UnpacksOneMemberAndSeveral) {
-  const std::string text(100000, 'q');
-  EXPECT_EQ(*Gunzip(GzipBytes(text)), text);
-  EXPECT_EQ(*Gunzip(GzipBytes("one ") + GzipBytes("two")), "one two");
-}
-
-TEST(GunzipTest, RefusesWhatIsCutOrChanged) {
-  const std::string whole = GzipBytes(std::string(3000, 'q') + "end");
-  std::string changed = whole;
-  changed[changed.size() - 6] ^= 1;  // in the checksum
-  for (const std::string& bytes : {whole.substr(0, whole.size() - 9), changed,
-                                   std::string("no gzip"), std::string()}) {
-    EXPECT_EQ(ErrorReason(Gunzip(bytes).status()), "CORRUPT_DATA");
-  }
 }
 
 }  // namespace

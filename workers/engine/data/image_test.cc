@@ -95,6 +95,71 @@ TEST(ImageTest, ReadsGrayAndColorJpegs) {
   }
 }
 
+// A JPEG of noise, so that every byte of its scan matters.
+std::string NoiseJpeg() {
+  std::vector<uint8_t> noise;
+  for (int i = 0; i < 32 * 32; ++i) noise.push_back(i * 7919 % 251);
+  return JpegBytes(32, 32, 1, noise);
+}
+
+TEST(ImageTest, BytesBetweenAndAfterTheMarkersOfAJpegDoNoHarm) {
+  const std::string jpeg = NoiseJpeg();
+  const auto whole = DecodeImage(jpeg);
+  ASSERT_TRUE(whole.ok());
+  // Before the last marker, before the first table, and after the end.
+  const size_t table = jpeg.find("\xff\xdb");
+  ASSERT_NE(table, std::string::npos);
+  std::string before_table = jpeg, before_end = jpeg;
+  before_table.insert(table, "xyz");
+  before_end.insert(jpeg.size() - 2, "xyz");
+  for (const std::string& bytes : {before_table, before_end, jpeg + "xyz"}) {
+    const auto sample = DecodeImage(bytes);
+    ASSERT_TRUE(sample.ok()) << sample.status();
+    EXPECT_EQ(sample->pixels, whole->pixels);
+  }
+}
+
+TEST(ImageTest, AJpegThatEndsEarlyIsCorruptAlsoWithoutItsEndMarkerAlone) {
+  const std::string jpeg = NoiseJpeg();
+  const std::string end = jpeg.substr(jpeg.size() - 2);
+  for (const std::string& bytes :
+       {jpeg.substr(0, jpeg.size() - 2), jpeg.substr(0, jpeg.size() / 2) + end,
+        jpeg.substr(0, jpeg.size() - 40)}) {
+    EXPECT_EQ(ErrorReason(DecodeImage(bytes).status()), "CORRUPT_IMAGE");
+    // The decoder is as good as new for the next image.
+    EXPECT_TRUE(DecodeImage(jpeg).ok());
+  }
+}
+
+TEST(ImageTest, ReadsPgmAndPpmWithCommentsAndScalesToEightBits) {
+  auto gray = DecodeImage("P5 # a face\n# of two rows\n3 2\n255\nabcdef");
+  ASSERT_TRUE(gray.ok()) << gray.status();
+  EXPECT_EQ(gray->height, 2);
+  EXPECT_EQ(gray->width, 3);
+  EXPECT_EQ(gray->channels, 1);
+  EXPECT_THAT(gray->pixels, ElementsAre('a', 'b', 'c', 'd', 'e', 'f'));
+  auto color = DecodeImage("P6\n1 2\n255 abcdef");
+  ASSERT_TRUE(color.ok()) << color.status();
+  EXPECT_EQ(color->channels, 3);
+  EXPECT_THAT(color->pixels, ElementsAre('a', 'b', 'c', 'd', 'e', 'f'));
+  // 15 is white, 7 * 255 / 15 = 119; 16 bits: 0x8000 * 255 / 65535 = 127.5.
+  EXPECT_THAT(DecodeImage(std::string("P5 3 1 15 \0\x07\x0f", 13))->pixels,
+              ElementsAre(0, 119, 255));
+  EXPECT_THAT(
+      DecodeImage(std::string("P5 2 1 65535 \x80\0\xff\xff", 17))->pixels,
+      ElementsAre(128, 255));
+}
+
+TEST(ImageTest, RefusesDamagedPgm) {
+  for (const char* bytes :
+       {"P5", "P5 3", "P5 3 2", "P5 3 2 255", "P5 3 2 255 abcde", "P5 0 2 255 ",
+        "P5 -3 2 255 abcdef", "P5 3 2 0 abcdef", "P5 3 2 70000 abcdef",
+        "P5 99999 2 255 abc", "P5 1 1 9 z", "P5 # no end", "P2 1 1 255 9"}) {
+    EXPECT_EQ(ErrorReason(DecodeImage(bytes).status()), "CORRUPT_IMAGE")
+        << bytes;
+  }
+}
+
 TEST(ImageTest, RefusesWhatIsCutDamagedOrNoImage) {
   const std::string png = PngBytes(16, 16, 3, std::vector<uint8_t>(768, 9));
   std::vector<uint8_t> noise;

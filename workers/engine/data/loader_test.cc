@@ -1,7 +1,10 @@
 #include "workers/engine/data/loader.h"
 
 #include <algorithm>
+#include <atomic>
 #include <numeric>
+#include <set>
+#include <thread>
 
 #include "common/error.h"
 #include "gmock/gmock.h"
@@ -20,9 +23,10 @@ class Counting : public Dataset {
   int64_t size() const override { return size_; }
   int64_t num_classes() const override { return size_; }
   absl::StatusOr<Sample> Get(int64_t index) const override {
-    if (index == broken) {
+    ++decoded;
+    if (broken.count(index) > 0) {
       return MakeError(absl::StatusCode::kInvalidArgument, "CORRUPT_IMAGE",
-                       "image");
+                       "image " + std::to_string(index));
     }
     Sample sample{4, index == wide ? 5 : 4, 1, {}, index};
     sample.pixels.resize(sample.height * sample.width);
@@ -30,7 +34,8 @@ class Counting : public Dataset {
     return sample;
   }
 
-  int64_t broken = -1;
+  std::set<int64_t> broken;
+  mutable std::atomic<int> decoded{0};
   int64_t wide = -1;
 
  private:
@@ -80,7 +85,7 @@ LoaderOptions Training(int threads = 1) {
   options.batch_size = 8;
   options.training = true;
   options.threads = threads;
-  options.augmentations = {{.crop_padding = 1}, {.horizontal_flip = true}};
+  options.augmentations = {RandomCrop{1}, HorizontalFlip{}};
   return options;
 }
 
@@ -182,6 +187,159 @@ TEST(LoaderTest, TheEndOfAnEpochIsRepeatedUntilSeek) {
   EXPECT_EQ(Epoch(&loader, 1).size(), 1u);
 }
 
+TEST(LoaderTest, EveryAugmentationIsTheSameWhateverTheThreadsAndTheStart) {
+  LoaderOptions options = Training();
+  options.augmentations = {RandomResizedCrop{}, RandomCrop{1}, HorizontalFlip{},
+                           ColorJitter{0.4, 0.4, 0.4, 0.1}, Cutout{2}};
+  options.mixup_alpha = 1;
+  Counting data(64);
+  Loader one(&data, options);
+  const std::vector<Batch> expected = Epoch(&one, 1);
+  for (int threads : {2, 4}) {
+    options.threads = threads;
+    Loader many(&data, options);
+    const std::vector<Batch> batches = Epoch(&many, 1, 3);
+    ASSERT_EQ(batches.size(), 5u);
+    for (size_t i = 0; i < 5; ++i) {
+      EXPECT_EQ(batches[i].pixels, expected[3 + i].pixels);
+      EXPECT_EQ(batches[i].labels, expected[3 + i].labels);
+      EXPECT_EQ(batches[i].mixed_labels, expected[3 + i].mixed_labels);
+      EXPECT_EQ(batches[i].lambda, expected[3 + i].lambda);
+    }
+  }
+}
+
+TEST(LoaderTest, SeekDecodesNothingOfWhatComesBefore) {
+  Counting data(800);
+  LoaderOptions options = Training();
+  Loader loader(&data, options);
+  EXPECT_EQ(Epoch(&loader, 5, 98).size(), 2u);
+  EXPECT_EQ(data.decoded, 16);
+}
+
+TEST(LoaderTest, DecodesAsFarAheadAsTheRingAndNoFurther) {
+  Counting data(400);
+  Loader loader(&data, Training(2));
+  for (int taken = 1; taken <= 40; ++taken) {
+    ASSERT_TRUE(loader.Next().ok());
+    // Five more batches are in the ring or in the making.
+    const int ahead = 8 * (taken + 5);
+    while (data.decoded < ahead) std::this_thread::yield();
+    EXPECT_EQ(data.decoded, ahead);
+  }
+}
+
+TEST(LoaderTest, MixedBatchesCarryBothLabelsAndTheShare) {
+  Counting data(16);
+  LoaderOptions options;
+  options.batch_size = 8;
+  options.training = true;
+  Loader plain(&data, options);
+  options.mixup_alpha = 1;
+  Loader mixing(&data, options);
+  const std::vector<Batch> before = Epoch(&plain, 0);
+  const std::vector<Batch> after = Epoch(&mixing, 0);
+  EXPECT_TRUE(before[0].mixed_labels.empty());
+  EXPECT_EQ(Labels(before), Labels(after));
+  EXPECT_NE(after[0].lambda, after[1].lambda);
+  for (const Batch& batch : after) {
+    ASSERT_EQ(batch.mixed_labels.size(), 8u);
+    for (int i = 0; i < 8; ++i) {
+      // An image's first pixel is its label.
+      EXPECT_NEAR(batch.pixels[i * 16],
+                  batch.lambda * batch.labels[i] +
+                      (1 - batch.lambda) * batch.mixed_labels[i],
+                  1e-4);
+    }
+  }
+  // Only training mixes.
+  options.training = false;
+  Loader evaluating(&data, options);
+  EXPECT_TRUE(Epoch(&evaluating, 0)[0].mixed_labels.empty());
+}
+
+TEST(LoaderTest, CorruptImagesAreLeftOutAndToldOnceUpToTheBound) {
+  for (int threads : {1, 3}) {
+    Counting data(20);
+    data.broken = {0, 1, 2, 3, 9};
+    LoaderOptions options;
+    options.batch_size = 4;
+    options.threads = threads;
+    std::vector<std::string> told;
+    options.on_corrupt = [&](const std::string& what) { told.push_back(what); };
+    for (double bound : {5.0, 0.25}) {
+      told.clear();
+      options.max_corrupt = bound;
+      Loader loader(&data, options);
+      for (int epoch : {0, 1}) {
+        const std::vector<Batch> batches = Epoch(&loader, epoch);
+        // The first batch has nothing left.
+        ASSERT_EQ(batches.size(), 4u);
+        EXPECT_EQ(batches[1].count, 3);
+        EXPECT_THAT(batches[1].labels, ElementsAre(8, 10, 11));
+        EXPECT_THAT(batches[1].indices, ElementsAre(8, 10, 11));
+        EXPECT_EQ(batches[1].pixels.size(), 3u * 16);
+        EXPECT_EQ(batches[1].pixels[16], 10);
+      }
+      EXPECT_THAT(told, ElementsAre("image 0", "image 1", "image 2", "image 3",
+                                    "image 9"));
+    }
+    options.max_corrupt = 0.2;
+    Loader fewer(&data, options);
+    EXPECT_EQ((**fewer.Next()).labels[0], 4);
+    const absl::Status status = fewer.Next().status();
+    EXPECT_EQ(ErrorReason(status), "CORRUPT_IMAGE");
+    EXPECT_EQ(status.message(),
+              "5 images are corrupt, more than the 4 of 20 that may be: image "
+              "0; image 1; image 2; image 3; image 9");
+  }
+}
+
+TEST(LoaderTest, TrainingBatchesStayFullWhateverIsCorrupt) {
+  Counting data(24);
+  for (int64_t i = 0; i < 24; i += 2) data.broken.insert(i);
+  LoaderOptions options = Training(1);
+  options.batch_size = 1;
+  options.max_corrupt = 0.5;
+  Loader one(&data, options);
+  const std::vector<Batch> expected = Epoch(&one, 0);
+  ASSERT_EQ(expected.size(), 24u);
+  std::set<int64_t> seen;
+  for (const Batch& batch : expected) {
+    EXPECT_EQ(batch.labels, batch.indices);
+    EXPECT_EQ(batch.labels[0] % 2, 1);
+    seen.insert(batch.labels[0]);
+  }
+  // Those that are whole come in their own place too.
+  EXPECT_EQ(seen.size(), 12u);
+  options.threads = 3;
+  Loader many(&data, options);
+  EXPECT_EQ(Pixels(Epoch(&many, 0)), Pixels(expected));
+  const std::vector<Batch> rest = Epoch(&many, 0, 20);
+  ASSERT_EQ(rest.size(), 4u);
+  EXPECT_EQ(rest[0].pixels, expected[20].pixels);
+}
+
+TEST(LoaderTest, SamplesWithoutALabelAreForEvaluationAlone) {
+  class Unlabelled : public Counting {
+   public:
+    using Counting::Counting;
+    absl::StatusOr<Sample> Get(int64_t index) const override {
+      auto sample = Counting::Get(index);
+      sample->label = kNoLabel;
+      return sample;
+    }
+  };
+  Unlabelled data(4);
+  LoaderOptions options;
+  options.num_classes = 3;
+  Loader loader(&data, options);
+  EXPECT_THAT(Labels(Rest(&loader)), ElementsAre(-1, -1, -1, -1));
+  options.training = true;
+  Loader training(&data, options);
+  EXPECT_EQ(ErrorReason(training.Next().status()), "LABEL_OUT_OF_RANGE");
+}
+
 TEST(LoaderTest, SamplesDrawsASubsetBySeed) {
   Counting data(100);
   LoaderOptions options;
@@ -206,7 +364,7 @@ TEST(LoaderTest, SamplesDrawsASubsetBySeed) {
 
 TEST(LoaderTest, AnErrorComesInItsPlaceInTheOrder) {
   Counting data(20);
-  data.broken = 9;
+  data.broken = {9};
   LoaderOptions options;
   options.batch_size = 4;
   options.threads = 3;

@@ -1,6 +1,7 @@
 #ifndef CONDENSE_WORKERS_ENGINE_DATA_RANDOM_H_
 #define CONDENSE_WORKERS_ENGINE_DATA_RANDOM_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -28,6 +29,11 @@ class Random {
   uint64_t Below(uint64_t bound) {
     return static_cast<uint64_t>(
         (static_cast<unsigned __int128>(Next()) * bound) >> 64);
+  }
+  // From 0 to below 1, and from `low` to below `high`.
+  double Uniform() { return static_cast<double>(Next() >> 11) * 0x1.0p-53; }
+  double Uniform(double low, double high) {
+    return low + (high - low) * Uniform();
   }
 
   // Fisher-Yates.

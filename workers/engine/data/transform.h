@@ -1,11 +1,12 @@
 #ifndef CONDENSE_WORKERS_ENGINE_DATA_TRANSFORM_H_
 #define CONDENSE_WORKERS_ENGINE_DATA_TRANSFORM_H_
 
+#include <array>
 #include <cstdint>
-#include <string>
 #include <vector>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "workers/engine/data/augment.h"
 #include "workers/engine/data/dataset.h"
 #include "workers/engine/data/random.h"
 
@@ -18,6 +19,10 @@ struct Preprocess {
   // 0: as the data is.
   int resize_height = 0;
   int resize_width = 0;
+  bool antialias = false;
+  // The middle of what was resized; 0: all of it.
+  int crop_height = 0;
+  int crop_width = 0;
   double scale = 1;
   // One value, or one per channel.
   std::vector<double> mean = {0};
@@ -27,36 +32,49 @@ struct Preprocess {
   Color color = Color::kAsModel;
 };
 
-struct Augmentation {
-  // Pixels of zeros on each side before cropping back; 0: no crop.
-  int crop_padding = 0;
-  bool horizontal_flip = false;
-};
-
 // What the model's input wants; 0: anything.
 struct InputShape {
   int channels = 0;
   int height = 0;
   int width = 0;
+
+  bool operator==(const InputShape&) const = default;
 };
 
-// Bilinear with half-pixel centres and clamped edges, as PIL and OpenCV sample
-// when they do not antialias.
-Sample ResizeBilinear(const Sample& sample, int height, int width);
-
 // 1 or 3 channels to 1 or 3; luma by ITU-R BT.601.
-Sample ConvertColor(const Sample& sample, Color color, int model_channels);
+Sample ConvertColor(Sample sample, Color color, int model_channels);
 
-// Crops and flips in place, with two or three draws from `random`.
-void Augment(const Augmentation& augmentation, Random* random, Sample* sample);
+// Resizes, crops and converts, and augments when `random` is given. A
+// RandomResizedCrop, which must be the first augmentation, takes the place of
+// resize and crop. INVALID_ARGUMENT with reason DATA_SHAPE_MISMATCH when the
+// result does not fit `shape`, or FLOAT_IMAGES for a ColorJitter of them.
+absl::StatusOr<Sample> Prepare(const Preprocess& preprocess,
+                               const std::vector<Augmentation>& augmentations,
+                               Random* random, const InputShape& shape,
+                               Sample sample);
 
-// Resizes, converts, augments (when `random` is given) and writes the floats of
-// one sample to `out`. INVALID_ARGUMENT with reason DATA_SHAPE_MISMATCH when
-// the result does not fit `shape`.
-absl::Status Transform(const Preprocess& preprocess,
-                       const std::vector<Augmentation>& augmentations,
-                       Random* random, const InputShape& shape, Sample sample,
-                       std::vector<float>* out, InputShape* produced);
+// Writes samples as the model's input. Thread-safe.
+class Normalizer {
+ public:
+  explicit Normalizer(const Preprocess& preprocess);
+  // As many floats as the sample has values.
+  void Write(const Sample& sample, float* out) const;
+
+ private:
+  // x = value * factor + shift, of one channel.
+  struct Channel {
+    double factor = 1;
+    double shift = 0;
+    // Of each 8-bit value.
+    std::array<float, 256> table;
+  };
+  const Channel& channel(int index) const;
+  void WriteRgbPlanes(const Sample& sample, float* out) const;
+
+  const bool channels_last_;
+  // One for all channels, or one each.
+  std::vector<Channel> channels_;
+};
 
 }  // namespace condense::data
 

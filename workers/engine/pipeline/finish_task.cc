@@ -189,6 +189,7 @@ report::Report MakeReport(RunContext* context, const Finish& finish) {
       report.stages.push_back(row.stage);
     }
   }
+  context->WarnOfCorruptImages();
   report.warnings = context->narrator().warnings();
   for (const auto& [name, points] : context->narrator().curves()) {
     for (const auto& [step, value] : points) {

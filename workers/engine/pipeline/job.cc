@@ -1,6 +1,7 @@
 #include "workers/engine/pipeline/job.h"
 
 #include <filesystem>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "common/digest.h"
@@ -21,7 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kEvalBatch = 64;
-constexpr int kLoaderThreads = 2;
 
 // Of a file's bytes, or of all paths and bytes of a folder.
 absl::StatusOr<std::string> DigestOfData(const std::string& path) {
@@ -106,10 +106,23 @@ absl::Status Job::ReadModels() {
 }
 
 absl::Status Job::ReadData() {
+  const v1::DataConfig& uses = resolved_.data();
+  std::set<std::string> classes;
   for (const auto& [name, path] : file_.data()) {
-    CONDENSE_ASSIGN_OR_RETURN(data_[name], data::OpenDataset(path));
+    const bool only_evaluated = name == uses.eval().source() &&
+                                name != uses.train().source() &&
+                                name != uses.calibration().source();
+    CONDENSE_ASSIGN_OR_RETURN(
+        data_[name],
+        data::OpenDataset(
+            path, only_evaluated ? data::Part::kTest : data::Part::kTrain));
     CONDENSE_ASSIGN_OR_RETURN(data_digests_[name], DigestOfData(path));
+    const auto& names = data_[name]->class_names();
+    classes.insert(names.begin(), names.end());
   }
+  // A set that lacks a class does not shift the labels of the others.
+  const std::vector<std::string> names(classes.begin(), classes.end());
+  for (auto& [name, dataset] : data_) dataset->AlignClasses(names);
   return absl::OkStatus();
 }
 
@@ -159,44 +172,39 @@ const data::Dataset* Job::Data(const std::string& source) const {
   return it == data_.end() ? nullptr : it->second.get();
 }
 
-data::LoaderOptions Job::OptionsFor(int64_t batch_size) const {
+std::unique_ptr<data::Loader> Job::LoaderOf(const v1::DataSource& source,
+                                            int64_t batch_size,
+                                            bool training) const {
+  const data::Dataset* dataset = Data(source.source());
+  if (dataset == nullptr) return nullptr;
   data::LoaderOptions options;
   options.batch_size = batch_size;
+  options.samples = source.samples();
   options.seed = static_cast<uint64_t>(resolved_.seed());
   options.preprocess = PreprocessOf(resolved_.data().preprocess());
   options.shape = input_shape_;
   options.num_classes = num_classes_;
-  options.threads = kLoaderThreads;
-  return options;
+  options.max_corrupt = source.max_corrupt();
+  options.on_corrupt = [this, name = source.source()](const std::string& what) {
+    corrupt_[name].insert(what);
+  };
+  options.threads = data::DefaultThreads();
+  if (training) {
+    options.training = true;
+    options.augmentations = AugmentationsOf(source);
+    options.mixup_alpha = MixupAlphaOf(source);
+  }
+  return std::make_unique<data::Loader>(dataset, options);
 }
 
 std::unique_ptr<data::Loader> Job::TrainLoader(int64_t batch_size) const {
-  const v1::DataSource& source = resolved_.data().train();
-  const data::Dataset* dataset = Data(source.source());
-  if (dataset == nullptr) return nullptr;
-  data::LoaderOptions options = OptionsFor(batch_size);
-  options.training = true;
-  options.samples = source.samples();
-  options.augmentations = AugmentationsOf(source);
-  return std::make_unique<data::Loader>(dataset, options);
+  return LoaderOf(resolved_.data().train(), batch_size, true);
 }
-
 std::unique_ptr<data::Loader> Job::EvalLoader() const {
-  const v1::DataSource& source = resolved_.data().eval();
-  const data::Dataset* dataset = Data(source.source());
-  if (dataset == nullptr) return nullptr;
-  data::LoaderOptions options = OptionsFor(kEvalBatch);
-  options.samples = source.samples();
-  return std::make_unique<data::Loader>(dataset, options);
+  return LoaderOf(resolved_.data().eval(), kEvalBatch, false);
 }
-
 std::unique_ptr<data::Loader> Job::CalibrationLoader() const {
-  const v1::DataSource& source = resolved_.data().calibration();
-  const data::Dataset* dataset = Data(source.source());
-  if (dataset == nullptr) return nullptr;
-  data::LoaderOptions options = OptionsFor(kEvalBatch);
-  options.samples = source.samples();
-  return std::make_unique<data::Loader>(dataset, options);
+  return LoaderOf(resolved_.data().calibration(), kEvalBatch, false);
 }
 
 }  // namespace condense::pipeline

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,7 @@
 namespace condense::pipeline {
 
 // Everything that a job is given, read and understood. Does not change while
-// the job runs. Not thread-safe, but for reading.
+// the job runs, but for what is found corrupt. Not thread-safe.
 class Job {
  public:
   // Reads the job file, the recipe and the profiles of `job_dir`. Errors are
@@ -60,6 +61,10 @@ class Job {
   std::unique_ptr<data::Loader> TrainLoader(int64_t batch_size) const;
   std::unique_ptr<data::Loader> EvalLoader() const;
   std::unique_ptr<data::Loader> CalibrationLoader() const;
+  // What its loaders found corrupt so far, by data set; one sentence each.
+  const std::map<std::string, std::set<std::string>>& corrupt() const {
+    return corrupt_;
+  }
 
  private:
   Job() = default;
@@ -68,7 +73,9 @@ class Job {
   absl::Status ReadData();
   absl::Status DescribeInput();
   void MakeFingerprint();
-  data::LoaderOptions OptionsFor(int64_t batch_size) const;
+  std::unique_ptr<data::Loader> LoaderOf(const v1::DataSource& source,
+                                         int64_t batch_size,
+                                         bool training) const;
 
   std::string dir_;
   v1::JobFile file_;
@@ -85,6 +92,8 @@ class Job {
   data::InputShape input_shape_;
   int64_t num_classes_ = 0;
   std::string fingerprint_;
+  // Written by the loaders, which are used from the job's thread.
+  mutable std::map<std::string, std::set<std::string>> corrupt_;
 };
 
 }  // namespace condense::pipeline

@@ -81,6 +81,17 @@ absl::Status CheckClasses(const Job& job) {
   }
   for (const auto& [name, path] : job.file().data()) {
     const int64_t classes = job.Data(name)->num_classes();
+    const v1::DataConfig& uses = job.recipe().data();
+    if (classes == 0 &&
+        (name == uses.train().source() || name == uses.eval().source())) {
+      return MakeError(absl::StatusCode::kInvalidArgument, "LABELS_MISSING",
+                       absl::StrCat("data '", name,
+                                    "' is a list of pairs: it has no labels to "
+                                    "train or measure with"),
+                       {.field = absl::StrCat("data.", name),
+                        .hint = "give class folders, or a manifest with the "
+                                "header path,label"});
+    }
     if (classes <= job.num_classes()) continue;
     return MakeError(
         absl::StatusCode::kInvalidArgument, "LABEL_OUT_OF_RANGE",

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "common/error.h"
 #include "common/files.h"
@@ -19,6 +20,8 @@ namespace fs = std::filesystem;
 constexpr size_t kKeptCheckpoints = 2;
 // Points of a curve that one task adds.
 constexpr int64_t kCurvePoints = 100;
+// Corrupt images that a warning names.
+constexpr size_t kNamedImages = 5;
 // Shares of the whole job before and after training.
 constexpr double kBeforeTraining = 0.03;
 constexpr double kTraining = 0.9;
@@ -182,6 +185,21 @@ void RunContext::TellProgress(double fraction) {
   v1::Progress progress;
   progress.set_fraction(fraction);
   narrator_.Progress(progress, true);
+}
+
+void RunContext::WarnOfCorruptImages() {
+  for (const auto& [source, found] : job_.corrupt()) {
+    if (corrupt_told_[source] == found.size()) continue;
+    corrupt_told_[source] = found.size();
+    std::vector<std::string> named(found.begin(), found.end());
+    if (named.size() > kNamedImages) named.resize(kNamedImages);
+    narrator_.Warn(
+        "CORRUPT_IMAGES",
+        absl::StrCat(found.size(), found.size() == 1 ? " image" : " images",
+                     " of data '", source,
+                     "' could not be decoded and were left out: ",
+                     absl::StrJoin(named, "; ")));
+  }
 }
 
 void RunContext::CountStep(const training::StepInfo& info) {

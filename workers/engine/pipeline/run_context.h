@@ -1,6 +1,7 @@
 #ifndef CONDENSE_WORKERS_ENGINE_PIPELINE_RUN_CONTEXT_H_
 #define CONDENSE_WORKERS_ENGINE_PIPELINE_RUN_CONTEXT_H_
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,8 @@ class RunContext {
   // Counts a step and tells, now and then, loss, progress and totals.
   void CountStep(const training::StepInfo& info);
   void TellProgress(double fraction);
+  // Warns of the images that the loaders left out, unless it did already.
+  void WarnOfCorruptImages();
 
  private:
   std::string CheckpointFolder() const;
@@ -69,6 +72,8 @@ class RunContext {
   absl::Time last_stats_ = absl::InfinitePast();
   v1::EngineStats stats_;
   int64_t saved_ = 0;
+  // Corrupt images that were warned of, by data set.
+  std::map<std::string, size_t> corrupt_told_;
 };
 
 }  // namespace condense::pipeline

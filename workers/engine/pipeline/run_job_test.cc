@@ -5,10 +5,12 @@
 #include <vector>
 
 #include "common/digest.h"
+#include "common/error.h"
 #include "common/files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "workers/engine/data/dataset.h"
 #include "workers/engine/runtime/executor.h"
 
 namespace condense::pipeline {
@@ -242,6 +244,62 @@ TEST_F(RunJobTest, OverridesLeaveALayerInFloatAndTheReportSaysWhy) {
     EXPECT_EQ(layer.contains("bits_weight"), !skipped) << layer;
     EXPECT_EQ(layer.contains("frozen_reason"), skipped) << layer;
   }
+}
+
+// Digits of the test set as class folders of PGM files, the first one cut
+// short.
+void WriteDamagedFolder(const std::string& from, const std::string& to) {
+  const auto digits = data::OpenDataset(from);
+  ASSERT_TRUE(digits.ok()) << digits.status();
+  for (int64_t i = 0; i < 100; ++i) {
+    const data::Sample sample = *(*digits)->Get(i);
+    const std::string folder = to + "/" + std::to_string(sample.label);
+    fs::create_directories(folder);
+    std::ofstream file(folder + "/" + std::to_string(i) + ".pgm");
+    file << "P5 " << sample.width << " " << sample.height << " 255\n";
+    file.write(reinterpret_cast<const char*>(sample.pixels.data()),
+               i == 0 ? 5 : std::ssize(sample.pixels));
+  }
+}
+
+TEST_F(RunJobTest, ACorruptImageFailsTheJobUnlessTheRecipeAllowsIt) {
+  WriteDamagedFolder(digits_ + "/data/test", dir_ + "/damaged");
+  for (const bool allowed : {false, true}) {
+    const std::string folder = WriteJob(
+        "job", std::string("data: {eval: {source: test, max_corrupt: ") +
+                   (allowed ? "0.01" : "0") + "}, " + kPreprocess +
+                   "}\nstages: [quantize: {mode: ptq}]\n");
+    auto job = nlohmann::json::parse(*ReadFile(folder + "/job.json"));
+    job["data"]["test"] = dir_ + "/damaged";
+    std::ofstream(folder + "/job.json") << job.dump();
+    const JobResult result = Run(folder);
+    if (!allowed) {
+      EXPECT_EQ(result.ExitCode(), 4);
+      EXPECT_EQ(ErrorReason(result.status), "CORRUPT_IMAGE");
+      continue;
+    }
+    ASSERT_TRUE(result.status.ok()) << result.status;
+    EXPECT_EQ(Report(folder)["agreement"]["samples"], 99);
+    const std::string warnings = Report(folder)["warnings"].dump();
+    EXPECT_THAT(warnings, testing::HasSubstr("1 image of data 'test' could"));
+    EXPECT_THAT(warnings, testing::HasSubstr("/0.pgm"));
+  }
+}
+
+TEST_F(RunJobTest, APublishedFolderServesAsTrainingAndAsTestData) {
+  const std::string recipe = std::string("data: {") + kPreprocess +
+                             "}\nstages: [quantize: {mode: ptq}]\n";
+  const std::string two = WriteJob("two", recipe);
+  const std::string one = WriteJob("one", recipe);
+  auto job = nlohmann::json::parse(*ReadFile(one + "/job.json"));
+  job["data"] = {{"train", digits_ + "/data"}, {"test", digits_ + "/data"}};
+  std::ofstream(one + "/job.json") << job.dump();
+  ASSERT_TRUE(Run(two).status.ok());
+  const JobResult result = Run(one);
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  EXPECT_EQ(ModelDigest(one), ModelDigest(two));
+  EXPECT_EQ(Report(one)["compressed"]["metrics"],
+            Report(two)["compressed"]["metrics"]);
 }
 
 TEST_F(RunJobTest, WhatIsWrongInTheTextEndsWithTwo) {

@@ -119,6 +119,11 @@ data::Preprocess PreprocessOf(const v1::Preprocess& preprocess) {
     out.resize_height = preprocess.resize(0);
     out.resize_width = preprocess.resize(1);
   }
+  if (preprocess.crop_size() == 2) {
+    out.crop_height = preprocess.crop(0);
+    out.crop_width = preprocess.crop(1);
+  }
+  out.antialias = preprocess.antialias();
   out.scale = preprocess.scale();
   out.mean = Doubles(preprocess.mean());
   out.std = Doubles(preprocess.std());
@@ -142,14 +147,42 @@ data::Preprocess PreprocessOf(const v1::Preprocess& preprocess) {
 std::vector<data::Augmentation> AugmentationsOf(const v1::DataSource& source) {
   std::vector<data::Augmentation> out;
   for (const v1::Augmentation& augmentation : source.augment()) {
-    data::Augmentation step;
-    if (augmentation.has_random_crop()) {
-      step.crop_padding = augmentation.random_crop().padding();
+    switch (augmentation.kind_case()) {
+      case v1::Augmentation::kRandomCrop:
+        out.push_back(data::RandomCrop{augmentation.random_crop().padding()});
+        break;
+      case v1::Augmentation::kHorizontalFlip:
+        out.push_back(
+            data::HorizontalFlip{augmentation.horizontal_flip().probability()});
+        break;
+      case v1::Augmentation::kColorJitter: {
+        const v1::ColorJitter& jitter = augmentation.color_jitter();
+        out.push_back(data::ColorJitter{jitter.brightness(), jitter.contrast(),
+                                        jitter.saturation(), jitter.hue()});
+        break;
+      }
+      case v1::Augmentation::kCutout:
+        out.push_back(data::Cutout{augmentation.cutout().size()});
+        break;
+      case v1::Augmentation::kRandomResizedCrop: {
+        const v1::RandomResizedCrop& crop = augmentation.random_resized_crop();
+        out.push_back(data::RandomResizedCrop{crop.area_min(), crop.area_max(),
+                                              crop.ratio_max()});
+        break;
+      }
+      default:
+        // Mixup is a change of batches.
+        break;
     }
-    step.horizontal_flip = augmentation.has_horizontal_flip();
-    out.push_back(step);
   }
   return out;
+}
+
+double MixupAlphaOf(const v1::DataSource& source) {
+  for (const v1::Augmentation& augmentation : source.augment()) {
+    if (augmentation.has_mixup()) return augmentation.mixup().alpha();
+  }
+  return 0;
 }
 
 training::OptimizerOptions OptimizerOf(const v1::Optimizer& optimizer) {

@@ -22,7 +22,9 @@ namespace condense::pipeline {
 // The recipe's messages (resolved) in the terms of the rooms below.
 
 data::Preprocess PreprocessOf(const v1::Preprocess& preprocess);
+// Of single samples, and of batches (0: none).
 std::vector<data::Augmentation> AugmentationsOf(const v1::DataSource& source);
+double MixupAlphaOf(const v1::DataSource& source);
 training::OptimizerOptions OptimizerOf(const v1::Optimizer& optimizer);
 training::Schedule ScheduleOf(v1::LrSchedule schedule);
 pruning::Criterion CriterionOf(v1::Prune::Criterion criterion);

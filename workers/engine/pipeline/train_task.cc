@@ -104,8 +104,11 @@ training::LossFunction LossOf(const TrainingSettings& settings,
     }
     torch::Tensor sum;
     for (const distillation::SoftResponseOptions& options : losses) {
-      const torch::Tensor loss = distillation::SoftResponseLoss(
-          outputs[0], target, batch.labels, options);
+      const torch::Tensor loss =
+          training::OverLabels(batch, [&](const torch::Tensor& labels) {
+            return distillation::SoftResponseLoss(outputs[0], target, labels,
+                                                  options);
+          });
       sum = sum.defined() ? sum + loss : loss;
     }
     return sum;

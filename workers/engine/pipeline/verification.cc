@@ -156,7 +156,7 @@ void CompareRow(const float* file, const float* simulated, int64_t size,
 }
 
 void ScoreRow(const float* row, int64_t size, int64_t label, Tally* tally) {
-  if (label >= size) return;
+  if (label < 0 || label >= size) return;
   int64_t above = 0;
   double sum = 0;
   const double most = *std::max_element(row, row + size);

@@ -41,12 +41,28 @@ TrainBatch ToTensors(const data::Batch& batch, const torch::Device& device) {
               .clone()
               .to(device);
   out.labels = torch::tensor(batch.labels, torch::kInt64).to(device);
+  if (!batch.mixed_labels.empty()) {
+    out.mixed_labels =
+        torch::tensor(batch.mixed_labels, torch::kInt64).to(device);
+    out.lambda = batch.lambda;
+  }
   return out;
+}
+
+torch::Tensor OverLabels(
+    const TrainBatch& batch,
+    const std::function<torch::Tensor(const torch::Tensor&)>& loss) {
+  if (!batch.mixed_labels.defined()) return loss(batch.labels);
+  return batch.lambda * loss(batch.labels) +
+         (1 - batch.lambda) * loss(batch.mixed_labels);
 }
 
 torch::Tensor CrossEntropyLoss(const TrainBatch& batch,
                                const std::vector<torch::Tensor>& outputs) {
-  return at::nll_loss(at::log_softmax(outputs[0], 1), batch.labels);
+  const torch::Tensor logs = at::log_softmax(outputs[0], 1);
+  return OverLabels(batch, [&](const torch::Tensor& labels) {
+    return at::nll_loss(logs, labels);
+  });
 }
 
 Trainer::Trainer(runtime::Executor* model, data::Loader* loader,

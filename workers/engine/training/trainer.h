@@ -26,12 +26,21 @@ struct TrainBatch {
   torch::Tensor x;
   // [n] of int64.
   torch::Tensor labels;
+  // As data::Batch has them; undefined without mixup.
+  torch::Tensor mixed_labels;
+  double lambda = 1;
 };
 TrainBatch ToTensors(const data::Batch& batch, const torch::Device& device);
 
 // A scalar from the model's outputs.
 using LossFunction = std::function<torch::Tensor(
     const TrainBatch& batch, const std::vector<torch::Tensor>& outputs)>;
+
+// A loss of labels, which mixup takes apart:
+// lambda loss(labels) + (1 - lambda) loss(mixed_labels).
+torch::Tensor OverLabels(
+    const TrainBatch& batch,
+    const std::function<torch::Tensor(const torch::Tensor& labels)>& loss);
 
 // Mean cross-entropy of the first output.
 torch::Tensor CrossEntropyLoss(const TrainBatch& batch,

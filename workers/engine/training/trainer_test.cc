@@ -41,6 +41,54 @@ TEST(CrossEntropyTest, MatchesAHandComputedValue) {
               (std::log(4.0) + std::log(2.0)) / 2, 1e-6);
 }
 
+TEST(CrossEntropyTest, OfMixedLabelsIsTheMixOfBothLosses) {
+  const torch::Tensor logits =
+      torch::tensor({{0.0, std::log(3.0)}, {0.0, 0.0}});
+  TrainBatch batch = {{}, torch::tensor({0, 1}, torch::kInt64)};
+  batch.mixed_labels = torch::tensor({1, 0}, torch::kInt64);
+  batch.lambda = 0.3;
+  // ln 4 and ln (4/3) of the first sample, ln 2 of the second either way.
+  const double a = (std::log(4.0) + std::log(2.0)) / 2;
+  const double b = (std::log(4.0 / 3) + std::log(2.0)) / 2;
+  EXPECT_NEAR(CrossEntropyLoss(batch, {logits}).item<double>(),
+              0.3 * a + 0.7 * b, 1e-6);
+}
+
+TEST(TrainerTest, TrainsOnMixedBatchesAndGoesOnAsIfItHadNotStopped) {
+  Bars data(48);
+  data::LoaderOptions options = BarsOptions(true);
+  options.mixup_alpha = 0.4;
+  std::vector<double> whole, parts;
+  for (std::vector<double>* losses : {&whole, &parts}) {
+    auto model = Model(BarsNet());
+    Position position;
+    State state;
+    // All at once, or with a new trainer and loader after every second step.
+    for (bool complete = false; !complete;) {
+      data::Loader loader(&data, options);
+      Trainer trainer(model.get(), &loader, CrossEntropyLoss,
+                      {.epochs = 2, .optimizer = {.lr = 0.02}});
+      if (!state.empty()) {
+        ASSERT_TRUE(trainer.Restore(position, state).ok());
+      }
+      auto result = trainer.Run([&](const StepInfo& info) {
+        losses->push_back(info.loss);
+        return losses == &parts && losses->size() % 2 == 0 ? Next::kStop
+                                                           : Next::kGoOn;
+      });
+      ASSERT_TRUE(result.ok()) << result.status();
+      complete = *result;
+      position = trainer.position();
+      state.clear();
+      for (const auto& [name, tensor] : trainer.State()) {
+        state[name] = tensor.clone();
+      }
+    }
+  }
+  EXPECT_EQ(whole.size(), 12u);
+  EXPECT_EQ(whole, parts);
+}
+
 TEST(ToTensorsTest, KeepsTheLayout) {
   data::Batch batch;
   batch.count = 1;
@@ -94,7 +142,7 @@ State Train(const OptimizerOptions& optimizer, std::vector<int64_t> stops) {
   TempDir dir;
   Bars data(50);
   data::LoaderOptions loading = BarsOptions(true);
-  loading.augmentations = {{.crop_padding = 1}, {.horizontal_flip = true}};
+  loading.augmentations = {data::RandomCrop{1}, data::HorizontalFlip{}};
   Checkpoint saved;
   Position position;
   for (stops.push_back(-1);; stops.erase(stops.begin())) {
@@ -152,7 +200,7 @@ TEST(TrainerTest, TheSameTrainerGoesOnAfterAStop) {
   const State whole = Train({.lr = 0.05}, {});
   Bars data(50);
   data::LoaderOptions loading = BarsOptions(true);
-  loading.augmentations = {{.crop_padding = 1}, {.horizontal_flip = true}};
+  loading.augmentations = {data::RandomCrop{1}, data::HorizontalFlip{}};
   auto model = Model(BarsNet());
   data::Loader loader(&data, loading);
   Trainer trainer(model.get(), &loader, CrossEntropyLoss,

@@ -1,0 +1,34 @@
+#ifndef CONDENSE_WORKERS_ENGINE_DATA_PACKED_H_
+#define CONDENSE_WORKERS_ENGINE_DATA_PACKED_H_
+
+#include <string>
+#include <vector>
+
+#include "workers/engine/data/dataset.h"
+
+namespace condense::data {
+
+// Images of one size, all in memory, as the packed formats have them.
+// Thread-safe.
+class PackedImages : public Dataset {
+ public:
+  // `shape`: height, width and channels of each image. `values`, where it is
+  // not empty, takes the place of `pixels`.
+  PackedImages(const Sample& shape, std::string pixels,
+               std::vector<float> values, std::vector<int64_t> labels);
+
+  int64_t size() const override { return static_cast<int64_t>(labels_.size()); }
+  int64_t num_classes() const override { return classes_; }
+  absl::StatusOr<Sample> Get(int64_t index) const override;
+
+ private:
+  const Sample shape_;
+  const std::string pixels_;
+  const std::vector<float> values_;
+  const std::vector<int64_t> labels_;
+  int64_t classes_ = 0;
+};
+
+}  // namespace condense::data
+
+#endif  // CONDENSE_WORKERS_ENGINE_DATA_PACKED_H_
