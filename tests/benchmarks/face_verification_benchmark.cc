@@ -1,0 +1,78 @@
+// Embeds the ORL faces of the shared folder with MobileFaceNet and prints the
+// figures of the verification protocol over all pairs.
+//
+// Usage: face_verification_benchmark [MODEL]. 77: the shared folder is not
+// there.
+
+#include <cstdio>
+#include <optional>
+
+#include "tests/testing/shared_dir.h"
+#include "workers/engine/data/loader.h"
+#include "workers/engine/evaluation/verification.h"
+#include "workers/engine/pipeline/load_model.h"
+#include "workers/engine/runtime/executor.h"
+#include "workers/engine/training/trainer.h"
+
+namespace condense {
+namespace {
+
+data::LoaderOptions Options() {
+  data::LoaderOptions options;
+  options.preprocess.resize_height = options.preprocess.resize_width = 112;
+  options.preprocess.scale = 1 / 255.0;
+  options.preprocess.mean = {0.485, 0.456, 0.406};
+  options.preprocess.std = {0.229, 0.224, 0.225};
+  options.shape = {3, 112, 112};
+  return options;
+}
+
+int Main(int argc, char** argv) {
+  const std::string shared = testing::SharedDir();
+  if (shared.empty()) return 77;
+  const auto dataset =
+      data::OpenDataset(shared + "/data/orl_faces/orl_faces_s1-s20.tar.xz");
+  const auto graph = pipeline::LoadModel(
+      argc > 1 ? argv[1] : shared + "/models/mobilefacenet_op18.onnx");
+  if (!dataset.ok() || !graph.ok()) return 77;
+  auto model = runtime::Executor::Create(*graph);
+  if (!model.ok()) return 1;
+  data::Loader loader(dataset->get(), Options());
+  evaluation::Embeddings embeddings;
+  std::vector<int64_t> labels;
+  const torch::NoGradGuard no_grad;
+  for (;;) {
+    const auto batch = loader.Next();
+    if (!batch.ok()) return 1;
+    if (!batch->has_value()) break;
+    const auto outputs =
+        (*model)->Run({training::ToTensors(**batch, torch::kCPU).x});
+    if (!outputs.ok()) {
+      std::fprintf(stderr, "%s\n", outputs.status().ToString().c_str());
+      return 1;
+    }
+    const torch::Tensor rows = (*outputs)[0].flatten(1).contiguous();
+    embeddings.size = rows.size(1);
+    embeddings.count += rows.size(0);
+    const float* begin = rows.data_ptr<float>();
+    embeddings.values.insert(embeddings.values.end(), begin,
+                             begin + rows.numel());
+    labels.insert(labels.end(), (*batch)->labels.begin(),
+                  (*batch)->labels.end());
+  }
+  const auto pairs = evaluation::ScoreAllPairs(embeddings, labels);
+  std::printf(
+      "{\"benchmark\":\"face_verification\",\"images\":%d,\"pairs\":%zu,"
+      "\"eer\":%.4f,\"tar_at_far_1e-3\":%.4f,\"accuracy\":%.4f,"
+      "\"rank1\":%.4f}\n",
+      static_cast<int>(embeddings.count), pairs.size(),
+      *evaluation::EqualErrorRate(pairs),
+      *evaluation::TrueAcceptsAt(1e-3, pairs), *evaluation::FoldAccuracy(pairs),
+      *evaluation::Rank1(embeddings, labels));
+  return 0;
+}
+
+}  // namespace
+}  // namespace condense
+
+int main(int argc, char** argv) { return condense::Main(argc, argv); }
