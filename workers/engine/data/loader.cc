@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <new>
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
@@ -50,6 +51,13 @@ absl::StatusOr<Sample> Decode(const Dataset& dataset,
     if (substitutes == nullptr || i == kSubstitutes) return sample;
     *index = (*substitutes)[random.Below(substitutes->size())];
   }
+}
+
+absl::Status OutOfMemory() {
+  return MakeError(absl::StatusCode::kResourceExhausted, "OUT_OF_MEMORY",
+                   "a batch of images does not fit into memory",
+                   {.field = "data.preprocess",
+                    .hint = "a smaller batch_size, or smaller images"});
 }
 
 void MixBatch(double alpha, Random random, Batch* batch) {
@@ -202,7 +210,12 @@ void Loader::Work() {
           std::min<int64_t>(begin + options_.batch_size, order_.size());
       order.indices.assign(order_.begin() + begin, order_.begin() + end);
     }
-    absl::StatusOr<Batch> result = Make(order, &slot->corrupt);
+    absl::StatusOr<Batch> result = OutOfMemory();
+    try {
+      result = Make(order, &slot->corrupt);
+    } catch (const std::bad_alloc&) {
+      // An exception that leaves a thread would end the process.
+    }
     absl::MutexLock lock(&mu_);
     slot->result = std::move(result);
     slot->ready = true;

@@ -401,6 +401,21 @@ TEST(LoaderTest, ImagesOfDifferentSizesNeedAResize) {
   EXPECT_TRUE(resized.Next().ok());
 }
 
+TEST(LoaderTest, AnImageThatDoesNotFitIntoMemoryIsAnError) {
+  class Huge : public Counting {
+   public:
+    using Counting::Counting;
+    absl::StatusOr<Sample> Get(int64_t) const override {
+      throw std::bad_alloc();
+    }
+  };
+  Huge data(4);
+  Loader loader(&data, {});
+  const absl::Status status = loader.Next().status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ErrorReason(status), "OUT_OF_MEMORY");
+}
+
 TEST(LoaderTest, AnEmptySetHasNoBatch) {
   Counting data(0);
   for (bool training : {false, true}) {
