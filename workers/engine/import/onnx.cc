@@ -109,7 +109,8 @@ class Importer {
     if (!options_.raw && outer_ == nullptr) {
       CONDENSE_RETURN_IF_ERROR(CheckOperators());
     }
-    if (IsUtf8(proto_.name())) graph_.name = proto_.name();
+    if (!proto_.name().empty() && IsUtf8(proto_.name()))
+      graph_.name = proto_.name();
     CONDENSE_RETURN_IF_ERROR(AddInitializers());
     CONDENSE_RETURN_IF_ERROR(AddInputs());
     for (const auto& node : proto_.node()) {
