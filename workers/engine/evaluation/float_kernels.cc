@@ -308,6 +308,12 @@ const std::map<std::string, Kernel>& Kernels() {
        [](const Context& c) {
          return Map(*c.in[0], [](float v) { return 1 / (1 + std::exp(-v)); });
        }},
+      {"Swish",
+       [](const Context& c) {
+         const float alpha = c.node.Float("alpha", 1);
+         return Map(*c.in[0],
+                    [=](float v) { return v / (1 + std::exp(-alpha * v)); });
+       }},
       {"Tanh",
        [](const Context& c) {
          return Map(*c.in[0], [](float v) { return std::tanh(v); });

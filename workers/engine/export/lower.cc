@@ -42,7 +42,8 @@ ValueId Mish(Rewriter& r, const Node& node) {
 
 ValueId Swish(Rewriter& r, const Node& node) {
   const ValueId x = node.inputs[0];
-  const ValueId scaled = r.Op("Mul", {x, r.Float(node.Float("alpha", 1))});
+  const float alpha = node.Float("alpha", 1);
+  const ValueId scaled = alpha == 1 ? x : r.Op("Mul", {x, r.Float(alpha)});
   return r.Op("Mul", {x, r.Op("Sigmoid", {scaled})});
 }
 

@@ -25,8 +25,8 @@ bool KeepsChannels(const Node& node) {
       "Exp",           "Log",       "Sqrt",        "Reciprocal",
       "Abs",           "Neg",       "Erf",         "Identity",
       "Dropout",       "MaxPool",   "AveragePool", "GlobalAveragePool",
-      "GlobalMaxPool", "Gelu",      "Mish",        "Floor",
-      "Ceil",          "Round"};
+      "GlobalMaxPool", "Gelu",      "Mish",        "Swish",
+      "Floor",         "Ceil",      "Round"};
   return node.domain.empty() && ops.count(node.op) > 0;
 }
 

@@ -101,6 +101,8 @@ void AddParametric(KernelTable* table) {
       "alpha", 0.2f, "beta", 0.5f);
   (*table)["Swish"] = Parametric(
       [](const Tensor& x, const Constants& k) {
+        // Keeps x alone for its gradient, not the gate.
+        if (k.alpha == 1) return at::silu(x);
         return x * at::sigmoid(x * k.alpha);
       },
       "alpha", 1.0f);

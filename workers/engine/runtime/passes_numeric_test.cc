@@ -1,87 +1,22 @@
 // Passes keep what a graph computes: outputs before and after on random inputs.
 
-#include <cmath>
-
 #include "gtest/gtest.h"
-#include "workers/engine/graph/infer_shapes.h"
 #include "workers/engine/graph/passes/common_subexpressions.h"
+#include "workers/engine/graph/passes/fuse_bias.h"
 #include "workers/engine/graph/passes/fuse_gelu.h"
 #include "workers/engine/graph/passes/fuse_group_norm.h"
 #include "workers/engine/graph/passes/fuse_hard_swish.h"
 #include "workers/engine/graph/passes/fuse_layer_norm.h"
+#include "workers/engine/graph/passes/fuse_swish.h"
 #include "workers/engine/graph/passes/lift_quantizers.h"
-#include "workers/engine/runtime/executor.h"
 #include "workers/engine/runtime/fold.h"
+#include "workers/engine/runtime/pass_testing.h"
 
 namespace condense::runtime {
 namespace {
 
-using graph::DType;
 using graph::Graph;
-using graph::Shape;
 using graph::ValueId;
-using Attributes = std::map<std::string, graph::Attribute>;
-
-// Builds small graphs: one line per node.
-struct Maker {
-  Graph graph;
-  ValueId x;
-  explicit Maker(Shape shape) {
-    x = graph.AddInput("x", DType::kFloat32, std::move(shape));
-  }
-  ValueId Op(const std::string& op, std::vector<ValueId> inputs,
-             Attributes attrs = {}) {
-    const auto id = graph.AddNode(op, "", std::move(inputs), {op}, attrs);
-    return graph.node(id).outputs[0];
-  }
-  ValueId Number(float v) {
-    return graph.AddConstant("n", graph::Tensor::Scalar<float>(v));
-  }
-  ValueId Floats(std::vector<int64_t> dims, const std::vector<float>& v) {
-    return graph.AddConstant("f", graph::Tensor::Of<float>(dims, v));
-  }
-  ValueId Ints(const std::vector<int64_t>& v) {
-    return graph.AddConstant(
-        "i", graph::Tensor::Of<int64_t>({static_cast<int64_t>(v.size())}, v));
-  }
-  Graph Done(ValueId y) {
-    graph.AddOutput(y);
-    EXPECT_TRUE(graph::InferShapes(graph).ok());
-    return graph;
-  }
-};
-
-torch::Tensor Forward(const Graph& graph, const torch::Tensor& x) {
-  auto executor = Executor::Create(graph);
-  EXPECT_TRUE(executor.ok()) << executor.status();
-  const torch::NoGradGuard no_grad;
-  return (*executor)->Forward({x})[0];
-}
-
-int CountOf(const Graph& graph, const std::string& op) {
-  int count = 0;
-  for (graph::NodeId id : graph.order()) count += graph.node(id).op == op;
-  return count;
-}
-
-// The pass leaves `nodes` nodes, one of them `op`; twice changes nothing.
-void ExpectFuses(const graph::Pass& pass, const Graph& before,
-                 const std::string& op) {
-  Graph after = before;
-  auto changed = pass.Run(after);
-  ASSERT_TRUE(changed.ok()) << changed.status();
-  EXPECT_TRUE(*changed);
-  ASSERT_TRUE(graph::InferShapes(after).ok());
-  EXPECT_EQ(CountOf(after, op), 1);
-  EXPECT_FALSE(*pass.Run(after)) << "not idempotent";
-  torch::manual_seed(3);
-  const auto& shape = *before.value(before.inputs()[0]).shape;
-  const torch::Tensor x = 3 * torch::randn(*graph::KnownDims(shape));
-  const torch::Tensor a = Forward(before, x), b = Forward(after, x);
-  ASSERT_EQ(a.sizes(), b.sizes());
-  EXPECT_LT((a - b).abs().max().item<double>(),
-            1e-5 * std::max(1.0, a.abs().max().item<double>()));
-}
 
 TEST(FuseGeluTest, EveryOrderOfTheFactors) {
   for (int form = 0; form < 3; ++form) {
@@ -115,6 +50,78 @@ TEST(FuseHardSwishTest, ThroughHardSigmoidAndThroughClip) {
   ExpectFuses(graph::FuseHardSwish(),
               c.Done(c.Op("Div", {c.Op("Mul", {c.x, clip}), c.Number(6)})),
               "HardSwish");
+}
+
+TEST(FuseSwishTest, WithAndWithoutAFactor) {
+  Maker m({2, 8});
+  ExpectFuses(graph::FuseSwish(),
+              m.Done(m.Op("Mul", {m.Op("Sigmoid", {m.x}), m.x})), "Swish");
+  Maker scaled({2, 8});
+  const ValueId gate = scaled.Op(
+      "Sigmoid", {scaled.Op("Mul", {scaled.Number(1.702f), scaled.x})});
+  ExpectFuses(graph::FuseSwish(),
+              scaled.Done(scaled.Op("Mul", {scaled.x, gate})), "Swish");
+}
+
+TEST(FuseSwishTest, AGateThatOthersReadStays) {
+  Maker m({2, 8});
+  const ValueId gate = m.Op("Sigmoid", {m.x});
+  Graph graph = m.Done(m.Op("Add", {m.Op("Mul", {m.x, gate}), gate}));
+  EXPECT_FALSE(*graph::FuseSwish().Run(graph));
+}
+
+TEST(FuseSwishTest, ItsGradientIsThatOfTheProduct) {
+  const torch::Tensor x =
+      (3 * torch::randn({64}, torch::kFloat64)).requires_grad_();
+  for (float alpha : {1.0f, 1.702f}) {
+    Graph graph;
+    const ValueId in =
+        graph.AddInput("x", graph::DType::kFloat64, graph::Shape{64});
+    graph.AddOutput(
+        graph.node(graph.AddNode("Swish", "", {in}, {"y"}, {{"alpha", alpha}}))
+            .outputs[0]);
+    auto executor = Executor::Create(graph);
+    ASSERT_TRUE(executor.ok());
+    const torch::Tensor gate = torch::sigmoid(x * double{alpha});
+    const torch::Tensor want = gate + alpha * x * gate * (1 - gate);
+    const torch::Tensor y = (*executor)->Forward({x})[0];
+    EXPECT_TRUE(torch::allclose(torch::autograd::grad({y.sum()}, {x})[0], want,
+                                1e-6, 1e-9));
+  }
+}
+
+TEST(FuseBiasTest, IntoConvolutionsAndMatrices) {
+  Maker conv({2, 3, 5, 5});
+  const ValueId y = conv.Op("Conv", {conv.x, conv.Random({4, 3, 3, 3})});
+  EXPECT_EQ(Ops(ExpectKeepsOutputs(
+                graph::FuseBias(),
+                conv.Done(conv.Op("Add", {conv.Random({1, 4, 1, 1}), y})))),
+            "Conv ");
+  Maker up({2, 3, 5, 5});
+  const ValueId z = up.Op("ConvTranspose", {up.x, up.Random({3, 4, 2, 2})});
+  EXPECT_EQ(
+      Ops(ExpectKeepsOutputs(graph::FuseBias(),
+                             up.Done(up.Op("Add", {z, up.Random({4, 1, 1})})))),
+      "ConvTranspose ");
+  Maker dense({2, 3});
+  const ValueId p = dense.Op("MatMul", {dense.x, dense.Random({3, 4})});
+  EXPECT_EQ(Ops(ExpectKeepsOutputs(
+                graph::FuseBias(),
+                dense.Done(dense.Op("Add", {p, dense.Random({1, 4})})))),
+            "Gemm ");
+}
+
+TEST(FuseBiasTest, WhatIsNoBiasStays) {
+  // One number for all channels may be part of an activation.
+  Maker number({2, 3, 5, 5});
+  const ValueId y = number.Op("Conv", {number.x, number.Random({4, 3, 1, 1})});
+  Graph shifted = number.Done(number.Op("Add", {y, number.Number(3)}));
+  EXPECT_FALSE(*graph::FuseBias().Run(shifted));
+  // A constant per position.
+  Maker place({2, 3, 4, 4});
+  const ValueId z = place.Op("Conv", {place.x, place.Random({4, 3, 1, 1})});
+  Graph per_place = place.Done(place.Op("Add", {z, place.Random({4})}));
+  EXPECT_FALSE(*graph::FuseBias().Run(per_place));
 }
 
 Graph DecomposedLayerNorm() {

@@ -1,129 +1,174 @@
 #include "workers/engine/graph/passes/fold_batch_norm.h"
 
-#include <cmath>
+#include <algorithm>
 
-#include "absl/strings/str_cat.h"
+#include "workers/engine/graph/passes/channel_affine.h"
+#include "workers/engine/graph/passes/linear_layer.h"
+#include "workers/engine/graph/rewrite.h"
 
 namespace condense::graph {
 namespace {
 
-struct Affine {
-  std::vector<float> factor;
-  std::vector<float> shift;
-};
-
-// y = x * factor + shift, of a BatchNormalization with constants.
-std::optional<Affine> AffineOf(const Graph& graph, const Node& node) {
-  std::vector<float> parts[4];
-  for (size_t i = 0; i < 4; ++i) {
-    const Tensor* tensor = graph.ConstantOf(node.input(i + 1));
-    if (tensor == nullptr) return std::nullopt;
-    parts[i] = tensor->ToFloats();
-    if (parts[i].size() != parts[0].size()) return std::nullopt;
-  }
-  const double epsilon = node.Float("epsilon", 1e-5f);
-  Affine affine;
-  for (size_t c = 0; c < parts[0].size(); ++c) {
-    const double factor = parts[0][c] / std::sqrt(parts[3][c] + epsilon);
-    affine.factor.push_back(static_cast<float>(factor));
-    affine.shift.push_back(
-        static_cast<float>(parts[1][c] - factor * parts[2][c]));
-  }
-  return affine;
+bool MayFold(const Node& node) {
+  return node.Is("BatchNormalization") || node.Is("Add") || node.Is("Sub") ||
+         node.Is("Mul") || node.Is("Div");
 }
 
-// The axis of the weight that counts output channels, and its group count.
-struct WeightLayout {
-  size_t axis = 0;
-  int64_t group = 1;
-};
+bool OnlyMoves(const Node& node) {
+  return node.Is("Transpose") || node.Is("Reshape") || node.Is("Flatten") ||
+         node.Is("Squeeze") || node.Is("Unsqueeze") || node.Is("Identity") ||
+         node.Is("Dropout");
+}
 
-std::optional<WeightLayout> LayoutOf(const Node& node) {
-  if (node.Is("Conv")) return WeightLayout{0, 1};
-  if (node.Is("ConvTranspose")) return WeightLayout{1, node.Int("group", 1)};
-  if (node.Is("Gemm") && node.Float("alpha", 1) == 1 &&
-      node.Float("beta", 1) == 1) {
-    return WeightLayout{node.Int("transB", 0) ? size_t{0} : size_t{1}, 1};
+// The input that is not a constant, if it is the only one.
+ValueId DataInput(const Graph& graph, const Node& node) {
+  if (node.Is("BatchNormalization")) return node.inputs[0];
+  if (node.inputs.size() != 2) return kNoValue;
+  const bool first = graph.IsConstant(node.inputs[0]);
+  if (first == graph.IsConstant(node.inputs[1])) return kNoValue;
+  return node.inputs[first ? 1 : 0];
+}
+
+// The layer that makes `id`, through nodes that only move elements; `channels`
+// are where its outputs stand in `id`.
+std::optional<LinearLayer> LayerBefore(const Graph& graph, ValueId id,
+                                       ChannelAxis* channels) {
+  std::vector<NodeId> moves;
+  while (id != kNoValue && OnlyConsumer(graph, id) != kNoNode) {
+    const NodeId producer = graph.value(id).producer;
+    if (producer == kNoNode) return std::nullopt;
+    const Node& node = graph.node(producer);
+    // The Add of a MatMul's bias belongs to the layer.
+    const ValueId product = node.Is("Add") ? DataInput(graph, node) : kNoValue;
+    const Node* matmul = MadeBy(graph, product, "MatMul");
+    const auto layer =
+        LinearLayerAt(graph, matmul != nullptr ? matmul->id : producer);
+    if (layer && OutputOf(graph, *layer) == id) {
+      *channels = layer->channels;
+      for (auto it = moves.rbegin(); it != moves.rend(); ++it) {
+        const auto next = ChannelsBehind(graph, graph.node(*it), *channels);
+        if (!next) return std::nullopt;
+        *channels = *next;
+      }
+      return layer;
+    }
+    if (!OnlyMoves(node) || node.outputs[0] != id) return std::nullopt;
+    moves.push_back(producer);
+    id = node.inputs[0];
   }
   return std::nullopt;
 }
 
-Tensor ScaleAlong(const Tensor& weight, const WeightLayout& layout,
-                  const std::vector<float>& factor) {
-  std::vector<float> values = weight.ToFloats();
-  int64_t inner = 1;
-  for (size_t i = layout.axis + 1; i < weight.dims().size(); ++i) {
-    inner *= weight.dims()[i];
-  }
-  const int64_t along = weight.dims()[layout.axis];
-  const int64_t outer = weight.num_elements() / (along * inner);
-  const int64_t outer_per_group = outer / layout.group;
-  for (int64_t o = 0; o < outer; ++o) {
-    const int64_t base = layout.group > 1 ? o / outer_per_group * along : 0;
-    for (int64_t c = 0; c < along; ++c) {
-      for (int64_t i = 0; i < inner; ++i) {
-        values[(o * along + c) * inner + i] *= factor[base + c];
-      }
-    }
-  }
-  return Tensor::Of<float>(weight.dims(), values);
+// The node's readers read `x`, which takes over its name.
+void Drop(Graph& graph, NodeId id, ValueId x) {
+  const ValueId out = graph.node(id).outputs[0];
+  const std::string name = graph.value(out).name;
+  graph.ReplaceUses(out, x);
+  graph.RemoveNode(id);
+  graph.RenameValue(x, name);
 }
 
-bool FoldOne(Graph& graph, NodeId norm_id) {
-  const Node& norm = graph.node(norm_id);
-  const ValueId middle = norm.inputs[0];
-  const NodeId source = graph.value(middle).producer;
-  if (source == kNoNode || graph.IsOutput(middle) ||
-      graph.Consumers(middle).size() != 1) {
-    return false;
-  }
-  const Node& node = graph.node(source);
-  const auto layout = LayoutOf(node);
-  const auto affine = AffineOf(graph, norm);
-  const Tensor* weight = graph.ConstantOf(node.input(1));
-  if (!layout || !affine || weight == nullptr ||
-      weight->dtype() != DType::kFloat32 ||
-      weight->dims()[layout->axis] * layout->group !=
-          static_cast<int64_t>(affine->factor.size()) ||
-      graph.Consumers(node.inputs[1]).size() != 1) {
-    return false;
-  }
-  std::vector<float> bias(affine->factor.size(), 0);
-  if (node.input(2) != kNoValue) {
-    const Tensor* old = graph.ConstantOf(node.input(2));
-    if (old == nullptr ||
-        old->num_elements() != static_cast<int64_t>(bias.size())) {
-      return false;
-    }
-    bias = old->ToFloats();
-  }
-  for (size_t c = 0; c < bias.size(); ++c) {
-    bias[c] = bias[c] * affine->factor[c] + affine->shift[c];
-  }
-  graph.SetConstant(node.inputs[1],
-                    ScaleAlong(*weight, *layout, affine->factor));
-  const ValueId bias_id = graph.AddConstant(
-      absl::StrCat(node.name, ".folded_bias"),
-      Tensor::Of<float>({static_cast<int64_t>(bias.size())}, bias));
-  Node& changed = graph.mutable_node(source);
-  changed.inputs.resize(3, kNoValue);
-  changed.inputs[2] = bias_id;
-  // The convolution takes over the normalisation's output and its name.
-  const ValueId out = norm.outputs[0];
-  const std::string name = graph.value(out).name;
-  graph.ReplaceUses(out, middle);
-  graph.RemoveNode(norm_id);
-  graph.RenameValue(middle, name);
+bool FoldIntoBefore(Graph& graph, NodeId id) {
+  const Node& node = graph.node(id);
+  const ValueId x = DataInput(graph, node);
+  ChannelAxis channels;
+  const auto layer = LayerBefore(graph, x, &channels);
+  if (!layer || layer->add == id) return false;
+  const auto affine = AffineOf(graph, node, x, channels);
+  if (!affine) return false;
+  const bool shifts_matmul = graph.node(layer->node).Is("MatMul") &&
+                             layer->add == kNoNode && affine->ScalesNothing();
+  // That Add is the layer's bias, or would become it right where it stands.
+  if (shifts_matmul) return false;
+  ApplyAfter(graph, *layer, *affine);
+  // The Add of a MatMul's new bias stands before the node now.
+  Drop(graph, id, DataInput(graph, graph.node(id)));
   return true;
+}
+
+// One entry per column of [N, C * H * W] from one per channel of [N, C, H, W].
+bool SpreadOverColumns(const Graph& graph, const Node& node,
+                       ChannelAffine* affine) {
+  const auto& from = graph.value(node.inputs[0]).shape;
+  const auto& to = graph.value(node.outputs[0]).shape;
+  const bool flattens = node.Is("Flatten") || node.Is("Reshape");
+  if (!flattens || !from || !to || from->size() < 2 || to->size() != 2 ||
+      (*from)[0] != (*to)[0] || !(*to)[1].known()) {
+    return false;
+  }
+  const int64_t channels = static_cast<int64_t>(affine->factor.size());
+  const int64_t columns = (*to)[1].value;
+  if (columns % channels != 0) return false;
+  ChannelAffine spread;
+  for (int64_t i = 0; i < columns; ++i) {
+    spread.factor.push_back(affine->factor[i / (columns / channels)]);
+    spread.shift.push_back(affine->shift[i / (columns / channels)]);
+  }
+  *affine = std::move(spread);
+  return true;
+}
+
+// Whether the input channels of the node are those of the value it reads.
+bool ReadsChannels(const Node& node, const ChannelAxis& channels) {
+  return node.Is("Conv") ? channels.axis == 1
+                         : channels.axis == channels.rank - 1;
+}
+
+bool FoldIntoBehind(Graph& graph, NodeId id) {
+  const Node& node = graph.node(id);
+  const ValueId x = DataInput(graph, node);
+  if (x == kNoValue || !graph.value(x).shape) return false;
+  const Shape& shape = *graph.value(x).shape;
+  // The bias of a MatMul stays with it.
+  if (node.Is("Add") && MadeBy(graph, x, "MatMul") != nullptr) return false;
+  for (size_t axis = 1; axis < shape.size(); ++axis) {
+    ChannelAxis channels{shape[axis].value, static_cast<int64_t>(axis),
+                         static_cast<int64_t>(shape.size())};
+    if (!shape[axis].known()) continue;
+    auto affine = AffineOf(graph, node, x, channels);
+    ValueId y = node.outputs[0];
+    while (affine) {
+      const NodeId next = OnlyConsumer(graph, y);
+      if (next == kNoNode || graph.node(next).input(0) != y) break;
+      const Node& reader = graph.node(next);
+      const auto layer = LinearLayerAt(graph, next);
+      if (layer) {
+        if (!ReadsChannels(reader, channels) ||
+            !TakesBefore(*layer, reader, *affine)) {
+          break;
+        }
+        ApplyBefore(graph, *layer, *affine);
+        graph.ReplaceUses(node.outputs[0], x);
+        graph.RemoveNode(id);
+        return true;
+      }
+      if (const auto behind = ChannelsBehind(graph, reader, channels)) {
+        channels = *behind;
+      } else if (channels.axis == 1 &&
+                 SpreadOverColumns(graph, reader, &*affine)) {
+        channels = {static_cast<int64_t>(affine->factor.size()), 1, 2};
+      } else {
+        break;
+      }
+      y = reader.outputs[0];
+    }
+  }
+  return false;
 }
 
 }  // namespace
 
 absl::StatusOr<bool> FoldBatchNorm::Run(Graph& graph) const {
-  bool changed = false;
-  const std::vector<NodeId> order = graph.order();
-  for (NodeId id : order) {
-    if (graph.node(id).Is("BatchNormalization")) changed |= FoldOne(graph, id);
+  bool changed = false, again = true;
+  // Each round takes a node away, so this ends.
+  while (again) {
+    again = false;
+    const std::vector<NodeId> order = graph.order();
+    for (NodeId id : order) {
+      if (!graph.HasNode(id) || !MayFold(graph.node(id))) continue;
+      again |= FoldIntoBefore(graph, id) || FoldIntoBehind(graph, id);
+    }
+    changed |= again;
   }
   if (changed) graph.RemoveDeadValues();
   return changed;

@@ -5,9 +5,16 @@
 
 namespace condense::graph {
 
-// Folds BatchNormalization into the Conv, ConvTranspose or Gemm before it, when
-// nothing else reads that one's output: w' = w * g / sqrt(v + e) per output
-// channel, b' = (b - m) * g / sqrt(v + e) + beta.
+// Folds BatchNormalization, and the Mul, Add, Sub and Div by constants per
+// channel that it was decomposed into, into the layer beside it: a Conv or
+// ConvTranspose of any group, a Gemm, or a MatMul with the Add of its bias.
+//   Into the layer before, when nothing else reads that one's output:
+//     w' = w * g / sqrt(v + e) per output channel,
+//     b' = (b - m) * g / sqrt(v + e) + beta.
+//   Else into the layer behind, when nothing else reads the normalisation and
+//   no zeros are padded between: w' = w * f per input channel, b' = b + w s.
+// Reshape, Flatten, Squeeze, Unsqueeze and Transpose may stand between. Weights
+// that several layers share stay. Needs shapes.
 class FoldBatchNorm : public Pass {
  public:
   absl::string_view Name() const override { return "fold_batch_norm"; }

@@ -5,10 +5,14 @@
 #include "workers/engine/graph/passes/common_subexpressions.h"
 #include "workers/engine/graph/passes/dead_code.h"
 #include "workers/engine/graph/passes/fold_constants.h"
+#include "workers/engine/graph/passes/fuse_bias.h"
 #include "workers/engine/graph/passes/fuse_gelu.h"
 #include "workers/engine/graph/passes/fuse_group_norm.h"
 #include "workers/engine/graph/passes/fuse_hard_swish.h"
 #include "workers/engine/graph/passes/fuse_layer_norm.h"
+#include "workers/engine/graph/passes/fuse_swish.h"
+#include "workers/engine/graph/passes/merge_transposes.h"
+#include "workers/engine/graph/passes/push_transposes.h"
 #include "workers/engine/graph/passes/remove_identity.h"
 #include "workers/engine/graph/passes/symbolic_batch.h"
 #include "workers/engine/graph/verify.h"
@@ -29,14 +33,20 @@ absl::Status Simplify(Graph& graph, const SimplifyOptions& options) {
   const FoldConstants fold_constants;
   const RemoveIdentity remove_identity;
   const CommonSubexpressions common_subexpressions;
+  const FuseBias fuse_bias;
   const FuseGelu fuse_gelu;
   const FuseGroupNorm fuse_group_norm;
   const FuseHardSwish fuse_hard_swish;
   const FuseLayerNorm fuse_layer_norm;
+  const FuseSwish fuse_swish;
+  const MergeTransposes merge_transposes;
+  const PushTransposes push_transposes;
   const DeadCode dead_code;
   const Pass* passes[] = {
-      &fold_constants,  &remove_identity, &common_subexpressions, &fuse_gelu,
-      &fuse_group_norm, &fuse_hard_swish, &fuse_layer_norm,       &dead_code};
+      &fold_constants,  &remove_identity, &common_subexpressions,
+      &fuse_gelu,       &fuse_group_norm, &fuse_hard_swish,
+      &fuse_layer_norm, &fuse_swish,      &merge_transposes,
+      &push_transposes, &fuse_bias,       &dead_code};
   bool tried_batch = false;
   for (int round = 0; round < kRoundsMax; ++round) {
     bool changed = false;

@@ -114,11 +114,6 @@ Items Gelu(Builder& b, const Arguments& a) {
   return {b.Result("Gelu", {b.TensorOf(a[0])}, {{"approximate", approximate}})};
 }
 
-Items Silu(Builder& b, const Arguments& a) {
-  const ValueId x = b.TensorOf(a[0]);
-  return {b.Result("Mul", {x, b.Op("Sigmoid", {x})})};
-}
-
 Items LeakyRelu(Builder& b, const Arguments& a) {
   const double slope = a.size() > 1 ? a.Double(1) : 0.01;
   return {b.Result("LeakyRelu", {b.TensorOf(a[0])},
@@ -327,7 +322,7 @@ void AddActivations(HandlerTable* table) {
   };
   t["aten::selu"] = Unary("Selu");
   t["aten::sigmoid"] = Unary("Sigmoid");
-  t["aten::silu"] = Silu;
+  t["aten::silu"] = Unary("Swish");
   t["aten::softmax"] = AlongAxis("Softmax");
   t["aten::softplus"] = Softplus;
   t["aten::softsign"] = Unary("Softsign");
