@@ -41,12 +41,14 @@ absl::Status FileError(absl::string_view doing, const std::string& path,
 }
 
 // Writes and syncs all of it; returns 0 or errno.
-int WriteAll(int fd, absl::string_view content) {
-  while (!content.empty()) {
-    const ssize_t n = ::write(fd, content.data(), content.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return errno;
-    content.remove_prefix(n);
+int WriteAll(int fd, absl::Span<const absl::string_view> parts) {
+  for (absl::string_view content : parts) {
+    while (!content.empty()) {
+      const ssize_t n = ::write(fd, content.data(), content.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return errno;
+      content.remove_prefix(n);
+    }
   }
   return ::fsync(fd) == 0 ? 0 : errno;
 }
@@ -82,11 +84,16 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
 
 absl::Status WriteFileAtomically(const std::string& path,
                                  absl::string_view content) {
+  return WriteFileAtomically(path, absl::MakeConstSpan(&content, 1));
+}
+
+absl::Status WriteFileAtomically(const std::string& path,
+                                 absl::Span<const absl::string_view> parts) {
   std::string temp = absl::StrCat(path, ".tmp.XXXXXX");
   const int fd = ::mkostemp(temp.data(), O_CLOEXEC);
   if (fd < 0) return FileError("create", temp, errno);
   ::fchmod(fd, 0644);
-  int error = WriteAll(fd, content);
+  int error = WriteAll(fd, parts);
   if (::close(fd) != 0 && error == 0) error = errno;
   if (error == 0 && ::rename(temp.c_str(), path.c_str()) != 0) error = errno;
   if (error != 0) {

@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 
 namespace condense {
 
@@ -18,6 +19,9 @@ absl::StatusOr<std::string> ReadFile(const std::string& path);
 // FILE_NOT_WRITABLE, or INTERNAL.
 absl::Status WriteFileAtomically(const std::string& path,
                                  absl::string_view content);
+// The same with content that lies in several places, in order.
+absl::Status WriteFileAtomically(const std::string& path,
+                                 absl::Span<const absl::string_view> parts);
 
 // Creates a folder and those above it. PERMISSION_DENIED with reason
 // FOLDER_NOT_WRITABLE if it cannot be created or written to.

@@ -19,6 +19,8 @@
 #include "gtest/gtest.h"
 #include "tests/testing/shared_dir.h"
 #include "workers/engine/data/file_tree.h"
+#include "workers/engine/graph/convert_floats.h"
+#include "workers/engine/graph/declared_types.h"
 #include "workers/engine/import/onnx.h"
 #include "workers/engine/import/tensor_file.h"
 #include "workers/engine/runtime/executor.h"
@@ -136,8 +138,13 @@ absl::StatusOr<std::string> RunSet(
   // Inputs that the graph gives a value may be left out of the files.
   inputs->resize(std::min(inputs->size(), graph.inputs().size()));
   for (size_t i = 0; i < inputs->size(); ++i) {
-    auto tensor = runtime::ToTorch(
-        AsDeclared((*inputs)[i], graph.value(graph.inputs()[i]).dtype));
+    const graph::ValueId id = graph.inputs()[i];
+    Tensor input = AsDeclared((*inputs)[i], graph::DeclaredType(graph, id));
+    // The graph computes in float32.
+    if (graph::IsFloating(input.dtype())) {
+      input = graph::ConvertFloats(input, graph::DType::kFloat32);
+    }
+    auto tensor = runtime::ToTorch(input);
     if (!tensor.ok()) return tensor.status();
     tensors.push_back(*std::move(tensor));
   }
@@ -146,8 +153,11 @@ absl::StatusOr<std::string> RunSet(
   if (!outputs.ok()) return outputs.status();
   if (outputs->size() != wanted->size()) return std::string("output count");
   for (size_t i = 0; i < outputs->size(); ++i) {
-    const Tensor got = runtime::FromTorch(
-        (*outputs)[i], graph.value(graph.outputs()[i]).dtype);
+    const graph::ValueId id = graph.outputs()[i];
+    Tensor got = runtime::FromTorch((*outputs)[i], graph.value(id).dtype);
+    if (graph::IsFloating(got.dtype())) {
+      got = graph::ConvertFloats(got, graph::DeclaredType(graph, id));
+    }
     const std::string off = Compare(got, AsDeclared((*wanted)[i], got.dtype()));
     if (!off.empty()) return absl::StrCat("output ", i, ": ", off);
   }

@@ -187,6 +187,12 @@ int Main(int argc, char** argv) {
       ->required();
   convert->add_option("--out", options.convert.out)->required();
   convert->add_option("--opset", options.convert.opset, "of ONNX, 13 to 21");
+  convert->add_option("--weights", options.convert.weights,
+                      "stored as float32, float16 or bfloat16");
+  convert->add_flag("--sparse", options.convert.sparse,
+                    "mostly zero weights as sparse initializers");
+  convert->add_flag("--external-data", options.convert.external_data,
+                    "weights in OUT.data beside the model");
   AddShape(convert, &options.convert.model);
   CLI::App* analyze = tool("analyze", "what is in a model", [&] {
     return pipeline::Analyze(options.model, options.analyze);

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "workers/engine/export/first_opset.h"
 #include "workers/engine/graph/infer_shapes.h"
 #include "workers/engine/graph/rewrite.h"
 
@@ -139,23 +140,82 @@ const std::map<std::string, Lowering>& Lowerings() {
   return table;
 }
 
-// Operators without a substitute, and the first opset that has them.
-int FirstOpset(const Node& node) {
-  static const auto& since = *new std::map<std::string, int>{
-      {"AffineGrid", 20}, {"BitwiseAnd", 18},      {"BitwiseNot", 18},
-      {"BitwiseOr", 18},  {"BitwiseXor", 18},      {"BlackmanWindow", 17},
-      {"CastLike", 15},   {"CenterCropPad", 18},   {"Col2Im", 18},
-      {"DFT", 17},        {"GridSample", 16},      {"HammingWindow", 17},
-      {"HannWindow", 17}, {"MelWeightMatrix", 17}, {"STFT", 17},
-      {"Trilu", 14}};
-  auto it = since.find(node.op);
-  return it == since.end() ? 13 : it->second;
+// Attributes that older opsets do not know, where they say nothing.
+void DropDefaults(Node& node, int opset) {
+  struct Default {
+    const char* op;
+    const char* key;
+    int since;
+  };
+  constexpr Default kDefaults[] = {
+      {"GRU", "layout", 14},
+      {"LSTM", "layout", 14},
+      {"RNN", "layout", 14},
+      {"Reshape", "allowzero", 14},
+      {"Shape", "start", 15},
+      {"LpPool", "ceil_mode", 18},
+      {"LpPool", "dilations", 18},
+      {"AveragePool", "dilations", 19},
+      {"Resize", "antialias", 18},
+      {"Resize", "keep_aspect_ratio_policy", 18},
+      {"ScatterND", "reduction", 16},
+      {"ScatterElements", "reduction", 16},
+      {"RoiAlign", "coordinate_transformation_mode", 16},
+      {"QuantizeLinear", "output_dtype", 21},
+      {"QuantizeLinear", "block_size", 21},
+      {"DequantizeLinear", "block_size", 21}};
+  for (const Default& d : kDefaults) {
+    if (node.op == d.op && opset < d.since) node.attrs.erase(d.key);
+  }
+}
+
+// CastLike to the type that is known here.
+bool CastLikeToCast(const Graph& graph, Node& node) {
+  const graph::DType to = graph.value(node.inputs[1]).dtype;
+  if (to == graph::DType::kUndefined) return false;
+  node.op = "Cast";
+  node.inputs.resize(1);
+  node.attrs = {{"to", std::string(graph::DTypeName(to))}};
+  return true;
+}
+
+// A QuantizeLinear that names its type gets a zero point of that type, which
+// older opsets need.
+void TypeToZeroPoint(Graph& graph, NodeId id) {
+  Node& node = graph.mutable_node(id);
+  const graph::DType type =
+      graph::DTypeFromName(node.String("output_dtype", "uint8"));
+  const graph::Tensor* scale = graph.ConstantOf(node.input(1));
+  if (node.input(2) != graph::kNoValue || type == graph::DType::kUint8 ||
+      scale == nullptr || graph::DTypeBits(type) != 8) {
+    return;
+  }
+  node.inputs.resize(2);
+  node.inputs.push_back(graph.AddConstant(
+      absl::StrCat(node.name, "/zero_point"),
+      graph::Tensor(type, scale->dims(),
+                    std::string(scale->num_elements(), '\0'))));
+}
+
+// The axis of DFT is an input from opset 20 on.
+void DftAxisToInput(Graph& graph, NodeId id) {
+  Node& node = graph.mutable_node(id);
+  const ValueId axis =
+      graph.AddConstant(absl::StrCat(node.name, "/axis"),
+                        graph::Tensor::Scalar<int64_t>(node.Int("axis", 1)));
+  node.attrs.erase("axis");
+  node.inputs.resize(3, graph::kNoValue);
+  node.inputs[2] = axis;
 }
 
 // Axes are an input of every reduction from opset 18 on.
 void AxesToInput(Graph& graph, NodeId id) {
   Node& node = graph.mutable_node(id);
-  if (!absl::StartsWith(node.op, "Reduce") || !node.Has("axes")) return;
+  if (!absl::StartsWith(node.op, "Reduce")) return;
+  // ONNX Runtime wants to see that there are none.
+  const bool none = node.Int("noop_with_empty_axes", 0) != 0 &&
+                    node.input(1) == graph::kNoValue;
+  if (!node.Has("axes") && !none) return;
   const std::vector<int64_t> axes = node.Ints("axes");
   node.attrs.erase("axes");
   const ValueId input = graph.AddConstant(
@@ -167,6 +227,15 @@ void AxesToInput(Graph& graph, NodeId id) {
 
 void WriteAs(Graph& graph, NodeId id, int opset) {
   Node& node = graph.mutable_node(id);
+  if (opset < 21 && node.Is("QuantizeLinear")) TypeToZeroPoint(graph, id);
+  DropDefaults(node, opset);
+  if (opset >= 20 && node.Is("DFT") && node.input(2) == graph::kNoValue) {
+    DftAxisToInput(graph, id);
+  }
+  if (opset < 18 && node.op != "ReduceSum" &&
+      absl::StartsWith(node.op, "Reduce") && node.Has("axes")) {
+    node.attrs.erase("noop_with_empty_axes");
+  }
   if (opset >= 18) {
     AxesToInput(graph, id);
     if (node.Is("Split") && node.input(1) == graph::kNoValue) {
@@ -199,11 +268,15 @@ absl::Status LowerBodies(Node& node, int opset) {
 absl::Status LowerNode(Graph& graph, NodeId id, int opset) {
   const Node& node = graph.node(id);
   CONDENSE_RETURN_IF_ERROR(LowerBodies(graph.mutable_node(id), opset));
-  if (FirstOpset(node) > opset) {
-    return MakeError(absl::StatusCode::kUnimplemented, "NEEDS_NEWER_OPSET",
-                     absl::StrCat(node.op, " needs opset ", FirstOpset(node),
-                                  ", not ", opset),
-                     {.hint = "export with a newer opset", .node = node.name});
+  if (opset < 15 && node.Is("CastLike") &&
+      CastLikeToCast(graph, graph.mutable_node(id))) {
+    return absl::OkStatus();
+  }
+  if (const int first = FirstOpset(graph, node); first > opset) {
+    return MakeError(
+        absl::StatusCode::kUnimplemented, "NEEDS_NEWER_OPSET",
+        absl::StrCat(node.op, " needs opset ", first, ", not ", opset),
+        {.hint = "export with a newer opset", .node = node.name});
   }
   if (opset < 21 && node.Is("GroupNormalization")) return GroupNorm(graph, id);
   if (opset < 17 && node.Is("LayerNormalization")) {

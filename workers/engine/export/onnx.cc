@@ -1,14 +1,18 @@
 #include "workers/engine/export/onnx.h"
 
+#include <filesystem>
 #include <map>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
+#include "common/files.h"
 #include "common/status_macros.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "onnx/onnx_pb.h"
+#include "workers/engine/export/edge_types.h"
+#include "workers/engine/export/initializers.h"
 #include "workers/engine/export/lower.h"
 #include "workers/engine/export/onnx_tensor.h"
 
@@ -28,7 +32,13 @@ int IrVersion(int opset) {
 // How a body names what it reads from outside.
 using OuterNames = std::map<graph::ValueId, std::string>;
 
-absl::Status FillGraph(const Graph& graph, const ExportOptions& options,
+// What all graphs of a file share.
+struct Context {
+  const ExportOptions& options;
+  InitializerWriter& initializers;
+};
+
+absl::Status FillGraph(const Graph& graph, Context& context,
                        const OuterNames& outer, const std::string& prefix,
                        onnx::GraphProto* out);
 
@@ -103,7 +113,7 @@ std::string NameIn(const Graph& graph, graph::ValueId id,
 // A body of If, Loop or Scan: its captured inputs become names of the graph
 // around it.
 absl::Status FillBody(const Graph& graph, const Node& node, const Graph& body,
-                      const ExportOptions& options, const OuterNames& outer,
+                      Context& context, const OuterNames& outer,
                       const std::string& prefix, onnx::AttributeProto* out) {
   const size_t captures = node.Int("captures", 0);
   OuterNames names;
@@ -112,15 +122,15 @@ absl::Status FillBody(const Graph& graph, const Node& node, const Graph& body,
         graph, node.inputs[node.inputs.size() - captures + i], outer, prefix);
   }
   out->set_type(onnx::AttributeProto::GRAPH);
-  return FillGraph(body, options, names,
+  return FillGraph(body, context, names,
                    absl::StrCat(prefix, node.name, "/", out->name(), "/"),
                    out->mutable_g());
 }
 
-absl::Status FillNode(const Graph& graph, const Node& node,
-                      const ExportOptions& options, const OuterNames& outer,
-                      const std::string& prefix, onnx::NodeProto* out) {
-  if (!node.domain.empty() && !options.raw) {
+absl::Status FillNode(const Graph& graph, const Node& node, Context& context,
+                      const OuterNames& outer, const std::string& prefix,
+                      onnx::NodeProto* out) {
+  if (!node.domain.empty() && !context.options.raw) {
     return MakeError(
         absl::StatusCode::kInternal, "CANNOT_EXPORT",
         absl::StrCat("no ONNX operator for ", node.domain, "::", node.op),
@@ -143,7 +153,7 @@ absl::Status FillNode(const Graph& graph, const Node& node,
     attribute->set_name(key);
     if (const auto* body = std::get_if<std::shared_ptr<const Graph>>(&value)) {
       CONDENSE_RETURN_IF_ERROR(
-          FillBody(graph, node, **body, options, outer, prefix, attribute));
+          FillBody(graph, node, **body, context, outer, prefix, attribute));
     } else if (NamesType(node, key)) {
       attribute->set_type(onnx::AttributeProto::INT);
       attribute->set_i(OnnxDType(graph::DTypeFromName(node.String(key, ""))));
@@ -154,7 +164,7 @@ absl::Status FillNode(const Graph& graph, const Node& node,
   return absl::OkStatus();
 }
 
-absl::Status FillGraph(const Graph& graph, const ExportOptions& options,
+absl::Status FillGraph(const Graph& graph, Context& context,
                        const OuterNames& outer, const std::string& prefix,
                        onnx::GraphProto* out) {
   out->set_name(graph.name.empty() ? "model" : graph.name);
@@ -166,11 +176,11 @@ absl::Status FillGraph(const Graph& graph, const ExportOptions& options,
   }
   for (graph::ValueId id : graph.values()) {
     if (!graph.IsConstant(id)) continue;
-    *out->add_initializer() =
-        TensorToProto(*graph.ConstantOf(id), NameIn(graph, id, outer, prefix));
+    context.initializers.Add(*graph.ConstantOf(id),
+                             NameIn(graph, id, outer, prefix), out);
   }
   for (graph::NodeId id : graph.order()) {
-    CONDENSE_RETURN_IF_ERROR(FillNode(graph, graph.node(id), options, outer,
+    CONDENSE_RETURN_IF_ERROR(FillNode(graph, graph.node(id), context, outer,
                                       prefix, out->add_node()));
   }
   for (graph::ValueId id : graph.outputs()) {
@@ -181,6 +191,15 @@ absl::Status FillGraph(const Graph& graph, const ExportOptions& options,
   return absl::OkStatus();
 }
 
+// What one message of Protocol Buffers can have.
+constexpr int64_t kMessageBytesMax = (int64_t{1} << 31) - 1;
+
+absl::Status TooLarge() {
+  return MakeError(absl::StatusCode::kResourceExhausted, "MODEL_TOO_LARGE",
+                   "the model is larger than 2 GiB",
+                   {.hint = "write its weights as external data"});
+}
+
 // Protobuf orders maps by hash unless it is told not to; ONNX has no maps, so
 // only unknown fields could differ, and there are none.
 absl::StatusOr<std::string> Serialize(const onnx::ModelProto& model) {
@@ -189,18 +208,34 @@ absl::StatusOr<std::string> Serialize(const onnx::ModelProto& model) {
     google::protobuf::io::StringOutputStream stream(&bytes);
     google::protobuf::io::CodedOutputStream coded(&stream);
     coded.SetSerializationDeterministic(true);
-    if (!model.SerializeToCodedStream(&coded)) {
-      return MakeError(absl::StatusCode::kResourceExhausted, "MODEL_TOO_LARGE",
-                       "the model is larger than 2 GiB");
-    }
+    if (!model.SerializeToCodedStream(&coded)) return TooLarge();
   }
   return bytes;
 }
 
-}  // namespace
+void FillHeader(const Graph& graph, const ExportOptions& options,
+                onnx::ModelProto* model) {
+  model->set_ir_version(IrVersion(options.opset));
+  model->set_producer_name("condense");
+  model->set_doc_string(graph.doc);
+  auto* opset = model->add_opset_import();
+  opset->set_domain("");
+  opset->set_version(options.opset);
+  if (options.raw) {
+    auto* ours = model->add_opset_import();
+    ours->set_domain("condense");
+    ours->set_version(1);
+  }
+  for (const auto& [key, value] : graph.metadata) {
+    auto* property = model->add_metadata_props();
+    property->set_key(key);
+    property->set_value(value);
+  }
+}
 
-absl::StatusOr<std::string> ExportOnnx(const Graph& given,
-                                       const ExportOptions& options) {
+absl::StatusOr<std::string> Write(const Graph& given,
+                                  const ExportOptions& options,
+                                  InitializerWriter* initializers) {
   if (options.opset < 13 || options.opset > 21) {
     return MakeError(
         absl::StatusCode::kUnimplemented, "UNSUPPORTED_OPSET",
@@ -209,27 +244,51 @@ absl::StatusOr<std::string> ExportOnnx(const Graph& given,
   Graph graph = given;
   if (!options.raw) {
     CONDENSE_RETURN_IF_ERROR(LowerToOpset(graph, options.opset));
+    if (options.weights != graph::DType::kFloat32) {
+      StoreWeightsAs(graph, options.weights);
+    }
+    RestoreDeclaredTypes(graph);
   }
   onnx::ModelProto model;
-  model.set_ir_version(IrVersion(options.opset));
-  model.set_producer_name("condense");
-  model.set_doc_string(graph.doc);
-  auto* opset = model.add_opset_import();
-  opset->set_domain("");
-  opset->set_version(options.opset);
-  if (options.raw) {
-    auto* ours = model.add_opset_import();
-    ours->set_domain("condense");
-    ours->set_version(1);
-  }
-  for (const auto& [key, value] : graph.metadata) {
-    auto* property = model.add_metadata_props();
-    property->set_key(key);
-    property->set_value(value);
-  }
+  FillHeader(graph, options, &model);
+  Context context = {options, *initializers};
   CONDENSE_RETURN_IF_ERROR(
-      FillGraph(graph, options, {}, "", model.mutable_graph()));
+      FillGraph(graph, context, {}, "", model.mutable_graph()));
   return Serialize(model);
+}
+
+int64_t ConstantBytes(const Graph& graph) {
+  int64_t bytes = 0;
+  for (graph::ValueId id : graph.values()) {
+    const graph::Tensor* tensor = graph.ConstantOf(id);
+    if (tensor != nullptr)
+      bytes += static_cast<int64_t>(tensor->bytes().size());
+  }
+  return bytes;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ExportOnnx(const Graph& graph,
+                                       const ExportOptions& options) {
+  if (ConstantBytes(graph) > kMessageBytesMax) return TooLarge();
+  InitializerWriter initializers({.sparse = options.sparse});
+  return Write(graph, options, &initializers);
+}
+
+absl::Status ExportOnnxFile(const Graph& graph, const std::string& path,
+                            const FileOptions& options) {
+  const bool external =
+      options.external_data || ConstantBytes(graph) > options.inline_bytes_max;
+  const std::string data = path + ".data";
+  InitializerWriter initializers(
+      {.sparse = options.model.sparse,
+       .location =
+           external ? std::filesystem::path(data).filename().string() : ""});
+  CONDENSE_ASSIGN_OR_RETURN(const std::string bytes,
+                            Write(graph, options.model, &initializers));
+  if (external) CONDENSE_RETURN_IF_ERROR(initializers.WriteFile(data));
+  return WriteFileAtomically(path, bytes);
 }
 
 }  // namespace condense::onnx_export

@@ -58,9 +58,12 @@ std::optional<float> NumberOf(const Graph& graph, ValueId id) {
   return tensor->ToFloats()[0];
 }
 
+// Constants of float16 models are off by half of 2^-10.
+constexpr float kHalfRounding = 4.9e-4f;
+
 bool IsNumber(const Graph& graph, ValueId id, float number) {
   const auto value = NumberOf(graph, id);
-  return value && std::abs(*value - number) <= 1e-4f * std::abs(number);
+  return value && std::abs(*value - number) <= kHalfRounding * std::abs(number);
 }
 
 ValueId OtherThanNumber(const Graph& graph, const Node& node, float number) {

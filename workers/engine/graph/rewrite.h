@@ -41,6 +41,7 @@ const Node* MadeBy(const Graph& graph, ValueId id, absl::string_view op);
 NodeId OnlyConsumer(const Graph& graph, ValueId id);
 // The number of a constant with one floating element.
 std::optional<float> NumberOf(const Graph& graph, ValueId id);
+// Whether it is `number`, as exactly as float16 holds it.
 bool IsNumber(const Graph& graph, ValueId id, float number);
 // Splits the inputs of a commutative node: the one that is the number, and the
 // other. kNoValue if neither is.

@@ -16,10 +16,15 @@
 #include "onnx/onnx_pb.h"
 #include "workers/engine/graph/passes/lift_quantizers.h"
 #include "workers/engine/graph/passes/simplify.h"
+#include "workers/engine/graph/passes/widen_floats.h"
 #include "workers/engine/graph/verify.h"
+#include "workers/engine/import/default_attributes.h"
+#include "workers/engine/import/external_data.h"
+#include "workers/engine/import/onnx_attribute.h"
 #include "workers/engine/import/onnx_tensor.h"
 #include "workers/engine/import/opset.h"
 #include "workers/engine/import/wire_check.h"
+#include "workers/engine/import/sparse_tensor.h"
 
 namespace condense::onnx_import {
 namespace {
@@ -36,20 +41,22 @@ constexpr int kOpsetMax = 23;
 // Subgraphs in subgraphs.
 constexpr int kDepthMax = 16;
 
-// Attributes that hold a number of ONNX's for a type; the graph names types.
-bool NamesType(const std::string& op, const std::string& key) {
-  return (op == "Cast" && key == "to") || key == "output_datatype" ||
-         (key == "output_dtype" && op == "QuantizeLinear") ||
-         (key == "dtype" && op == "EyeLike");
-}
-
 absl::Status Bad(absl::string_view reason, const std::string& message,
                  ErrorDetail detail = {}) {
   return MakeError(absl::StatusCode::kInvalidArgument, reason, message,
                    std::move(detail));
 }
 
+// What one message of Protocol Buffers can have.
+constexpr size_t kModelBytesMax = (size_t{1} << 31) - 1;
+
+absl::Status TooLarge() {
+  return Bad("MODEL_TOO_LARGE", "an ONNX file cannot have more than 2 GiB",
+             {.hint = "save the weights as external data beside the model"});
+}
+
 absl::StatusOr<onnx::ModelProto> ParseModel(absl::string_view bytes) {
+  if (bytes.size() > kModelBytesMax) return TooLarge();
   CONDENSE_RETURN_IF_ERROR(
       CheckWire(bytes, *onnx::ModelProto::descriptor()));
   onnx::ModelProto model;
@@ -83,16 +90,6 @@ absl::StatusOr<int> OpsetOf(const onnx::ModelProto& model) {
              {.hint = "export the model with opset 17"});
 }
 
-// Before opset 6 types were written by name.
-int TypeNumber(const onnx::AttributeProto& attribute) {
-  if (attribute.type() != onnx::AttributeProto::STRING) {
-    return static_cast<int>(attribute.i());
-  }
-  onnx::TensorProto::DataType type = onnx::TensorProto::UNDEFINED;
-  onnx::TensorProto::DataType_Parse(attribute.s(), &type);
-  return type;
-}
-
 std::string Domain(const std::string& domain) {
   return domain == "ai.onnx" ? "" : domain;
 }
@@ -101,9 +98,10 @@ std::string Domain(const std::string& domain) {
 class Importer {
  public:
   // `outer`: of the graph around a subgraph, must outlive this one.
-  Importer(const onnx::GraphProto& proto, const ImportOptions& options,
-           Importer* outer = nullptr)
-      : proto_(proto), options_(options), outer_(outer) {}
+  // Takes the tensors out of `proto`.
+  Importer(onnx::GraphProto* proto, const ImportOptions& options,
+           ExternalData* external, Importer* outer = nullptr)
+      : proto_(*proto), options_(options), external_(external), outer_(outer) {}
 
   absl::StatusOr<Graph> Run() {
     if (!options_.raw && outer_ == nullptr) {
@@ -113,7 +111,7 @@ class Importer {
       graph_.name = proto_.name();
     CONDENSE_RETURN_IF_ERROR(AddInitializers());
     CONDENSE_RETURN_IF_ERROR(AddInputs());
-    for (const auto& node : proto_.node()) {
+    for (auto& node : *proto_.mutable_node()) {
       CONDENSE_RETURN_IF_ERROR(AddNode(node));
     }
     return Finish();
@@ -182,12 +180,19 @@ class Importer {
   }
 
   absl::Status AddInitializers() {
-    for (const auto& initializer : proto_.initializer()) {
-      CONDENSE_ASSIGN_OR_RETURN(Tensor tensor,
-                                TensorFromProto(initializer, options_.folder));
+    for (auto& initializer : *proto_.mutable_initializer()) {
+      const std::string name = initializer.name();
+      CONDENSE_ASSIGN_OR_RETURN(
+          Tensor tensor, TensorFromProto(std::move(initializer), external_));
       CONDENSE_RETURN_IF_ERROR(
-          Define(initializer.name(),
-                 graph_.AddConstant(initializer.name(), std::move(tensor))));
+          Define(name, graph_.AddConstant(name, std::move(tensor))));
+    }
+    for (auto& initializer : *proto_.mutable_sparse_initializer()) {
+      const std::string name = initializer.values().name();
+      CONDENSE_ASSIGN_OR_RETURN(
+          Tensor tensor, TensorFromSparse(std::move(initializer), external_));
+      CONDENSE_RETURN_IF_ERROR(
+          Define(name, graph_.AddConstant(name, std::move(tensor))));
     }
     return absl::OkStatus();
   }
@@ -217,39 +222,6 @@ class Importer {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<Attribute> ReadAttribute(const onnx::AttributeProto& a) {
-    switch (a.type()) {
-      case onnx::AttributeProto::INT:
-        return Attribute(static_cast<int64_t>(a.i()));
-      case onnx::AttributeProto::FLOAT:
-        return Attribute(a.f());
-      case onnx::AttributeProto::STRING:
-        return Attribute(a.s());
-      case onnx::AttributeProto::INTS:
-        return Attribute(
-            std::vector<int64_t>(a.ints().begin(), a.ints().end()));
-      case onnx::AttributeProto::FLOATS:
-        return Attribute(
-            std::vector<float>(a.floats().begin(), a.floats().end()));
-      case onnx::AttributeProto::STRINGS:
-        return Attribute(
-            std::vector<std::string>(a.strings().begin(), a.strings().end()));
-      case onnx::AttributeProto::TENSOR: {
-        CONDENSE_ASSIGN_OR_RETURN(Tensor tensor,
-                                  TensorFromProto(a.t(), options_.folder));
-        return Attribute(std::move(tensor));
-      }
-      case onnx::AttributeProto::GRAPH:
-        return Bad("BAD_GRAPH",
-                   absl::StrCat("a subgraph in attribute '", a.name(), "'"));
-      default:
-        return Bad("UNSUPPORTED_ATTRIBUTE",
-                   absl::StrCat("attribute '", a.name(),
-                                "' has a type that "
-                                "condense does not read"));
-    }
-  }
-
   // The value of that name, from the graph around it if need be.
   ValueId Find(const std::string& name) {
     auto it = values_.find(name);
@@ -260,19 +232,20 @@ class Importer {
 
   // The subgraphs of a node. All of them get the same captured values, as
   // inputs behind their own; the node reads these behind its own.
-  absl::Status ReadSubgraphs(const onnx::NodeProto& proto,
+  absl::Status ReadSubgraphs(onnx::NodeProto& proto,
                              std::map<std::string, Attribute>* attrs,
                              std::vector<ValueId>* inputs) {
     std::vector<std::pair<std::string, std::unique_ptr<Importer>>> bodies;
     std::vector<Graph> graphs;
     std::vector<std::string> captures;
-    for (const auto& attribute : proto.attribute()) {
+    for (auto& attribute : *proto.mutable_attribute()) {
       if (attribute.type() != onnx::AttributeProto::GRAPH) continue;
       int depth = 0;
       for (const Importer* i = outer_; i != nullptr; i = i->outer_) ++depth;
       if (depth >= kDepthMax) return Bad("BAD_GRAPH", "subgraphs too deep");
       bodies.emplace_back(attribute.name(), std::make_unique<Importer>(
-                                                attribute.g(), options_, this));
+                                                attribute.mutable_g(), options_,
+                                                external_, this));
       CONDENSE_ASSIGN_OR_RETURN(Graph body, bodies.back().second->Run());
       graphs.push_back(std::move(body));
       for (const std::string& name : bodies.back().second->captures()) {
@@ -310,20 +283,12 @@ class Importer {
     body->SetInputs(std::move(aligned));
   }
 
-  absl::Status AddNode(const onnx::NodeProto& proto) {
+  absl::Status AddNode(onnx::NodeProto& proto) {
     if (!IsUtf8(proto.name())) {
       return Bad("BAD_GRAPH", "a node's name is not UTF-8");
     }
-    std::map<std::string, Attribute> attrs;
-    for (const auto& attribute : proto.attribute()) {
-      if (attribute.type() == onnx::AttributeProto::GRAPH) continue;
-      CONDENSE_ASSIGN_OR_RETURN(Attribute value, ReadAttribute(attribute));
-      if (NamesType(proto.op_type(), attribute.name())) {
-        value =
-            std::string(graph::DTypeName(DTypeFromOnnx(TypeNumber(attribute))));
-      }
-      attrs[attribute.name()] = std::move(value);
-    }
+    CONDENSE_ASSIGN_OR_RETURN(auto attrs,
+                              AttributesFromProto(&proto, external_));
     if (proto.op_type() == "Constant" && Domain(proto.domain()).empty()) {
       return AddConstantNode(proto, attrs);
     }
@@ -367,24 +332,10 @@ class Importer {
 
   absl::Status AddConstantNode(const onnx::NodeProto& proto,
                                const std::map<std::string, Attribute>& attrs) {
-    if (proto.output_size() != 1 || attrs.size() != 1) {
-      return Bad("BAD_GRAPH", "a Constant needs one value and one output");
+    if (proto.output_size() != 1) {
+      return Bad("BAD_GRAPH", "a Constant needs one output");
     }
-    const Attribute& value = attrs.begin()->second;
-    Tensor tensor;
-    if (const auto* t = std::get_if<Tensor>(&value)) {
-      tensor = *t;
-    } else if (const auto* i = std::get_if<int64_t>(&value)) {
-      tensor = Tensor::Scalar(*i);
-    } else if (const auto* f = std::get_if<float>(&value)) {
-      tensor = Tensor::Scalar(*f);
-    } else if (const auto* is = std::get_if<std::vector<int64_t>>(&value)) {
-      tensor = Tensor::Of<int64_t>({static_cast<int64_t>(is->size())}, *is);
-    } else if (const auto* fs = std::get_if<std::vector<float>>(&value)) {
-      tensor = Tensor::Of<float>({static_cast<int64_t>(fs->size())}, *fs);
-    } else {
-      return Bad("BAD_GRAPH", "a Constant of a kind that condense lacks");
-    }
+    CONDENSE_ASSIGN_OR_RETURN(Tensor tensor, ConstantFromAttributes(attrs));
     return Define(proto.output(0),
                   graph_.AddConstant(proto.output(0), std::move(tensor)));
   }
@@ -401,8 +352,9 @@ class Importer {
     return std::move(graph_);
   }
 
-  const onnx::GraphProto& proto_;
+  onnx::GraphProto& proto_;
   const ImportOptions& options_;
+  ExternalData* const external_;
   Importer* const outer_;
   Graph graph_;
   std::map<std::string, ValueId> values_;
@@ -415,8 +367,9 @@ absl::StatusOr<Graph> ImportOnnx(absl::string_view bytes,
                                  const ImportOptions& options) {
   CONDENSE_ASSIGN_OR_RETURN(onnx::ModelProto model, ParseModel(bytes));
   CONDENSE_ASSIGN_OR_RETURN(int opset, OpsetOf(model));
-  CONDENSE_ASSIGN_OR_RETURN(Graph graph,
-                            Importer(model.graph(), options).Run());
+  ExternalData external(options.folder);
+  CONDENSE_ASSIGN_OR_RETURN(
+      Graph graph, Importer(model.mutable_graph(), options, &external).Run());
   if (IsUtf8(model.doc_string())) graph.doc = model.doc_string();
   for (const auto& property : model.metadata_props()) {
     if (!IsUtf8(property.key()) || !IsUtf8(property.value())) continue;
@@ -428,7 +381,9 @@ absl::StatusOr<Graph> ImportOnnx(absl::string_view bytes,
     return graph;
   }
   CONDENSE_RETURN_IF_ERROR(BringToOpset(graph, opset));
+  CONDENSE_RETURN_IF_ERROR(graph::WidenFloats().Run(graph).status());
   CONDENSE_RETURN_IF_ERROR(graph::Simplify(graph));
+  DropDefaultAttributes(graph);
   if (options.lift_quantizers) {
     CONDENSE_RETURN_IF_ERROR(graph::LiftQuantizers().Run(graph).status());
   }
@@ -437,6 +392,10 @@ absl::StatusOr<Graph> ImportOnnx(absl::string_view bytes,
 }
 
 absl::StatusOr<Graph> ImportOnnxFile(const std::string& path) {
+  std::error_code error;
+  if (std::filesystem::file_size(path, error) > kModelBytesMax && !error) {
+    return TooLarge();
+  }
   CONDENSE_ASSIGN_OR_RETURN(std::string bytes, ReadFile(path));
   std::string folder = std::filesystem::path(path).parent_path().string();
   if (folder.empty()) folder = ".";

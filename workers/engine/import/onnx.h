@@ -22,9 +22,18 @@ struct ImportOptions {
 
 // Reads an ONNX model of opset 1 to 23 into a graph with the semantics of
 // Graph::kOpset, simplified: a fixed batch of 1 becomes the symbol N, shape
-// arithmetic is folded, identities are gone, shapes are inferred. Errors
-// (INVALID_ARGUMENT): NOT_A_MODEL, UNSUPPORTED_OPSET, UNSUPPORTED_OPERATOR (all
-// of them at once, with node names), BAD_TENSOR, BAD_GRAPH, SHAPE_MISMATCH.
+// arithmetic is folded, identities are gone, shapes are inferred. Sparse
+// initializers become dense, initializers that are also inputs (IR version 3,
+// or defaults) constants.
+//
+// Models of float16, bfloat16 or float64 are widened or narrowed to float32:
+// weights, arithmetic, inputs and outputs. The types that the file declares for
+// its inputs and outputs are noted (graph/declared_types.h), and ExportOnnx
+// gives them back.
+//
+// Errors (INVALID_ARGUMENT): NOT_A_MODEL, MODEL_TOO_LARGE (over 2 GiB in one
+// file), UNSUPPORTED_OPSET, UNSUPPORTED_OPERATOR (all of them at once, with
+// node names), BAD_TENSOR, BAD_EXTERNAL_DATA, BAD_GRAPH, SHAPE_MISMATCH.
 absl::StatusOr<graph::Graph> ImportOnnx(absl::string_view bytes,
                                         const ImportOptions& options = {});
 

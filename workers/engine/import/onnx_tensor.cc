@@ -1,10 +1,7 @@
 #include "workers/engine/import/onnx_tensor.h"
 
-#include <filesystem>
-#include <fstream>
+#include <utility>
 
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
@@ -12,7 +9,6 @@
 namespace condense::onnx_import {
 namespace {
 
-namespace fs = std::filesystem;
 using graph::DType;
 using graph::Tensor;
 
@@ -37,43 +33,6 @@ absl::StatusOr<int64_t> BytesOf(const onnx::TensorProto& proto, DType dtype) {
     bits *= dim;
   }
   return (bits + 7) / 8;
-}
-
-absl::StatusOr<std::string> ReadExternal(const onnx::TensorProto& proto,
-                                         const std::string& folder,
-                                         int64_t bytes) {
-  auto bad = [&](absl::string_view why) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_EXTERNAL_DATA",
-                     absl::StrCat("tensor '", proto.name(), "': ", why));
-  };
-  std::string location;
-  int64_t offset = 0;
-  for (const auto& entry : proto.external_data()) {
-    if (entry.key() == "location") location = entry.value();
-    if (entry.key() == "offset" &&
-        (!absl::SimpleAtoi(entry.value(), &offset) || offset < 0)) {
-      return bad("a bad offset");
-    }
-  }
-  if (folder.empty()) return bad("external data is not allowed here");
-  std::error_code error;
-  const fs::path base = fs::weakly_canonical(folder, error);
-  const fs::path path = fs::weakly_canonical(base / location, error);
-  const fs::path inside = path.lexically_relative(base);
-  if (error || location.empty() || inside.empty() || *inside.begin() == "..") {
-    return bad(absl::StrCat("'", location, "' leaves the model's folder"));
-  }
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return bad(absl::StrCat("cannot open '", location, "'"));
-  in.seekg(0, std::ios::end);
-  if (static_cast<int64_t>(in.tellg()) - offset < bytes) {
-    return bad(absl::StrCat("'", location, "' is too short"));
-  }
-  in.seekg(offset);
-  std::string data(bytes, '\0');
-  in.read(data.data(), bytes);
-  if (!in) return bad(absl::StrCat("cannot read '", location, "'"));
-  return data;
 }
 
 // The typed fields, narrowed to the tensor's own type.
@@ -153,8 +112,8 @@ DType DTypeFromOnnx(int data_type) {
   }
 }
 
-absl::StatusOr<Tensor> TensorFromProto(const onnx::TensorProto& proto,
-                                       const std::string& folder) {
+absl::StatusOr<Tensor> TensorFromProto(onnx::TensorProto proto,
+                                       ExternalData* external) {
   const DType dtype = DTypeFromOnnx(proto.data_type());
   if (dtype == DType::kUndefined) {
     return BadTensor(proto, absl::StrCat("data type ", proto.data_type()));
@@ -162,15 +121,27 @@ absl::StatusOr<Tensor> TensorFromProto(const onnx::TensorProto& proto,
   std::vector<int64_t> dims(proto.dims().begin(), proto.dims().end());
   CONDENSE_ASSIGN_OR_RETURN(int64_t bytes, BytesOf(proto, dtype));
   if (dtype == DType::kString) {
+    const int64_t count = proto.string_data_size();
+    int64_t wanted = 1;
+    for (int64_t dim : dims) {
+      if (dim < 0) return BadTensor(proto, "a negative dimension");
+      wanted = dim > 0 && wanted > count / dim ? count + 1 : wanted * dim;
+    }
+    if (wanted != count) return BadTensor(proto, "too few strings");
     return Tensor(std::move(dims),
                   std::vector<std::string>(proto.string_data().begin(),
                                            proto.string_data().end()));
   }
   std::string data;
   if (proto.data_location() == onnx::TensorProto::EXTERNAL) {
-    CONDENSE_ASSIGN_OR_RETURN(data, ReadExternal(proto, folder, bytes));
+    if (external == nullptr) {
+      return MakeError(absl::StatusCode::kInvalidArgument, "BAD_EXTERNAL_DATA",
+                       absl::StrCat("tensor '", proto.name(),
+                                    "': external data is not allowed here"));
+    }
+    CONDENSE_ASSIGN_OR_RETURN(data, external->Read(proto, bytes));
   } else if (!proto.raw_data().empty()) {
-    data = proto.raw_data();
+    data = std::move(*proto.mutable_raw_data());
   } else {
     data = FromTypedFields(proto, dtype);
   }

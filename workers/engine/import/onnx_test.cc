@@ -138,18 +138,71 @@ TEST(ImportOnnxTest, RefusesHostileTensorsAndGraphs) {
   EXPECT_EQ(Reason(model), "UNSUPPORTED_OPSET");
 }
 
-TEST(ImportOnnxTest, ExternalDataStaysInItsFolder) {
+TEST(ImportOnnxTest, InitializersThatAreInputsTooAreConstants) {
+  onnx::ModelProto model = SmallModel();
+  model.set_ir_version(3);
+  auto* input = model.mutable_graph()->add_input();
+  input->set_name("w");
+  auto* type = input->mutable_type()->mutable_tensor_type();
+  type->set_elem_type(onnx::TensorProto::FLOAT);
+  for (int dim : {2, 3, 3, 3}) {
+    type->mutable_shape()->add_dim()->set_dim_value(dim);
+  }
+  const auto graph = ImportOnnx(model.SerializeAsString());
+  ASSERT_TRUE(graph.ok()) << ErrorText(graph.status());
+  EXPECT_EQ(graph->inputs().size(), 1u);
+  EXPECT_EQ(graph::ToText(*graph),
+            graph::ToText(*ImportOnnx(SmallModel().SerializeAsString())));
+}
+
+// SmallModel with float16 weights, inputs and outputs.
+onnx::ModelProto HalfModel() {
   onnx::ModelProto model = SmallModel();
   auto* weight = model.mutable_graph()->mutable_initializer(0);
   weight->clear_float_data();
-  weight->set_data_location(onnx::TensorProto::EXTERNAL);
-  auto* entry = weight->add_external_data();
-  entry->set_key("location");
-  entry->set_value("../../etc/passwd");
-  EXPECT_EQ(
-      ErrorReason(
-          ImportOnnx(model.SerializeAsString(), {.folder = "."}).status()),
-      "BAD_EXTERNAL_DATA");
+  weight->set_data_type(onnx::TensorProto::FLOAT16);
+  for (int i = 0; i < 54; ++i) weight->add_int32_data(0x3c00);
+  model.mutable_graph()
+      ->mutable_input(0)
+      ->mutable_type()
+      ->mutable_tensor_type()
+      ->set_elem_type(onnx::TensorProto::FLOAT16);
+  return model;
+}
+
+TEST(ImportOnnxTest, HalfPrecisionBecomesFloat32AndIsDeclaredAgain) {
+  const auto graph = ImportOnnx(HalfModel().SerializeAsString());
+  ASSERT_TRUE(graph.ok()) << ErrorText(graph.status());
+  EXPECT_EQ(graph::ToText(*graph),
+            "input x: float32 [N, 3, 8, 8]\n"
+            "h: float32 [N, 2, 6, 6] = Conv(x, w: float32 [2, 3, 3, 3])\n"
+            "y: float32 [N, 72] = Reshape(h, [0, -1])\n"
+            "output y\n");
+  EXPECT_EQ(graph->ConstantOf(graph->FindValue("w"))->ToFloats(),
+            std::vector<float>(54, 1));
+  const auto bytes = onnx_export::ExportOnnx(*graph);
+  ASSERT_TRUE(bytes.ok());
+  onnx::ModelProto written;
+  ASSERT_TRUE(written.ParseFromString(*bytes));
+  const onnx::GraphProto& file = written.graph();
+  EXPECT_EQ(file.input(0).type().tensor_type().elem_type(),
+            onnx::TensorProto::FLOAT16);
+  EXPECT_EQ(file.output(0).name(), "y");
+  EXPECT_EQ(file.output(0).type().tensor_type().elem_type(),
+            onnx::TensorProto::FLOAT16);
+  EXPECT_EQ(written.metadata_props_size(), 0) << "the notes stay inside";
+  const auto again = ImportOnnx(*bytes);
+  ASSERT_TRUE(again.ok()) << ErrorText(again.status());
+  EXPECT_EQ(graph::ToText(*again), graph::ToText(*graph));
+  EXPECT_EQ(again->metadata, graph->metadata);
+}
+
+TEST(ImportOnnxTest, AFileOverTheLimitOfProtobufIsATypedError) {
+  const std::string path = ::testing::TempDir() + "/over_2_gib.onnx";
+  ASSERT_TRUE(WriteFileAtomically(path, "").ok());
+  std::filesystem::resize_file(path, uintmax_t{1} << 31);  // a hole
+  EXPECT_EQ(ErrorReason(ImportOnnxFile(path).status()), "MODEL_TOO_LARGE");
+  std::filesystem::remove(path);
 }
 
 TEST(ExportOnnxTest, ImportOfExportIsTheSameGraphAndTheSameBytes) {

@@ -214,6 +214,18 @@ void AxesToAttribute(Graph& graph, Node& node) {
   node.inputs.resize(1);
 }
 
+// The axis of DFT is an input from opset 20 on, -2 if there is none.
+void DftAxisToAttribute(const Graph& graph, Node& node) {
+  const Tensor* axis = graph.ConstantOf(node.input(2));
+  if (axis != nullptr && axis->dtype() == graph::DType::kInt64 &&
+      axis->num_elements() == 1) {
+    node.attrs["axis"] = axis->ToInts()[0];
+    node.inputs.resize(2);
+  } else if (node.input(2) == kNoValue) {
+    node.attrs["axis"] = int64_t{-2};
+  }
+}
+
 // Whether anything reads an output of the node behind its first.
 bool ReadsMore(const Graph& graph, const Node& node) {
   for (size_t i = 1; i < node.outputs.size(); ++i) {
@@ -234,6 +246,11 @@ void DropAttributes(const Graph& graph, Node& node) {
     node.attrs.erase(key);
   }
   if (node.op == "Gemm") node.attrs.erase("broadcast");
+  // For 8-bit floats, which are not read; the scale has the type.
+  if (node.op == "Cast" || node.op == "QuantizeLinear") {
+    node.attrs.erase("saturate");
+  }
+  if (node.op == "DequantizeLinear") node.attrs.erase("output_dtype");
   if (node.op == "Split") node.attrs.erase("num_outputs");
   if (node.op == "Dropout") {
     node.attrs.erase("ratio");
@@ -289,8 +306,10 @@ absl::Status BringNode(Graph& graph, NodeId id, int from) {
   }
   MoveNumbers(graph, node, from);
   if (from >= 18) AxesToAttribute(graph, node);
-  if (from >= 20 && node.op == "DFT" && node.input(2) == kNoValue) {
-    node.attrs["axis"] = int64_t{-2};
+  if (from >= 20 && node.op == "DFT") DftAxisToAttribute(graph, node);
+  if (from < 16 && node.op == "RoiAlign") {
+    node.attrs["coordinate_transformation_mode"] =
+        std::string("output_half_pixel");
   }
   if (node.op == "Upsample" || (from == 10 && node.op == "Resize")) {
     BringResize(graph, node, from);

@@ -44,10 +44,16 @@ struct ConvertOptions {
   std::string out;
   // ONNX only: 13 to 21.
   int opset = 17;
+  // ONNX only: how weights are stored ("float32", "float16" or "bfloat16"),
+  // whether mostly zero ones are sparse, and whether they lie in OUT.data.
+  std::string weights = "float32";
+  bool sparse = false;
+  bool external_data = false;
   ModelOptions model;
 };
 // Writes the model in another format, reads it back and compares the outputs of
-// both on random inputs (1e-4 of the greatest): FILE_MISMATCH if they differ.
+// both on random inputs (1e-4 of the greatest, more with shorter weights):
+// FILE_MISMATCH if they differ, and no file is left.
 absl::Status Convert(const std::string& model, const ConvertOptions& options);
 
 struct AnalyzeOptions {

@@ -12,9 +12,9 @@
 #include "workers/engine/export/onnx.h"
 #include "workers/engine/export/tensor_file.h"
 #include "workers/engine/export/torchscript/exporter.h"
-#include "workers/engine/import/onnx.h"
+#include "workers/engine/graph/convert_floats.h"
+#include "workers/engine/graph/declared_types.h"
 #include "workers/engine/import/tensor_file.h"
-#include "workers/engine/import/torchscript/importer.h"
 #include "workers/engine/pipeline/commands.h"
 #include "workers/engine/pipeline/load_model.h"
 #include "workers/engine/runtime/dtype.h"
@@ -61,8 +61,11 @@ absl::Status CheckCount(const Inputs& inputs, size_t count,
 // The tensor fits the model's input.
 absl::Status CheckInput(const graph::Value& input,
                         const graph::Tensor& tensor) {
+  // Any floating type is converted.
   bool fits =
-      input.dtype == graph::DType::kUndefined || input.dtype == tensor.dtype();
+      input.dtype == graph::DType::kUndefined ||
+      input.dtype == tensor.dtype() ||
+      (graph::IsFloating(input.dtype) && graph::IsFloating(tensor.dtype()));
   if (fits && input.shape) {
     fits = input.shape->size() == tensor.dims().size();
     for (size_t i = 0; fits && i < input.shape->size(); ++i) {
@@ -104,8 +107,11 @@ absl::Status Infer(const std::string& model, const std::string& device,
   for (size_t i = 0; i < graph.inputs().size(); ++i) {
     CONDENSE_RETURN_IF_ERROR(
         CheckInput(graph.value(graph.inputs()[i]), inputs.tensors[i]));
-    CONDENSE_ASSIGN_OR_RETURN(torch::Tensor tensor,
-                              runtime::ToTorch(inputs.tensors[i]));
+    graph::Tensor given = inputs.tensors[i];
+    if (graph::IsFloating(given.dtype())) {
+      given = graph::ConvertFloats(given, graph::DType::kFloat32);
+    }
+    CONDENSE_ASSIGN_OR_RETURN(torch::Tensor tensor, runtime::ToTorch(given));
     tensors.push_back(tensor.to(executor->device()));
   }
   const torch::NoGradGuard no_grad;
@@ -114,7 +120,11 @@ absl::Status Infer(const std::string& model, const std::string& device,
   CONDENSE_RETURN_IF_ERROR(MakeWritableFolder(options.output_dir));
   for (size_t i = 0; i < outputs.size(); ++i) {
     const graph::Value& output = graph.value(graph.outputs()[i]);
-    const graph::Tensor tensor = runtime::FromTorch(outputs[i], output.dtype);
+    graph::Tensor tensor = runtime::FromTorch(outputs[i], output.dtype);
+    if (graph::IsFloating(output.dtype)) {
+      tensor = graph::ConvertFloats(
+          tensor, graph::DeclaredType(graph, graph.outputs()[i]));
+    }
     const std::string& name = output.name;
     std::string bytes = onnx_export::TensorProtoBytes(tensor, name);
     if (inputs.extension == ".npy") {
@@ -132,24 +142,28 @@ namespace {
 // Height and width of images where a size must be fixed and nobody said which.
 constexpr int kFixedSize = 32;
 
-absl::StatusOr<std::string> Write(const graph::Graph& graph,
-                                  const ConvertOptions& options) {
-  if (options.to == "torchscript") {
-    return torchscript_export::ExportTorchScript(graph);
+absl::Status Write(const graph::Graph& graph, const ConvertOptions& options) {
+  if (options.to == "onnx") {
+    onnx_export::FileOptions file;
+    file.model.opset = options.opset;
+    file.model.weights = graph::DTypeFromName(options.weights);
+    file.model.sparse = options.sparse;
+    file.external_data = options.external_data;
+    return onnx_export::ExportOnnxFile(graph, options.out, file);
   }
-  return onnx_export::ExportOnnx(graph, {.opset = options.opset});
+  CONDENSE_ASSIGN_OR_RETURN(const std::string bytes,
+                            torchscript_export::ExportTorchScript(graph));
+  return WriteFileAtomically(options.out, bytes);
 }
 
 absl::StatusOr<graph::Graph> ReadBack(const graph::Graph& graph,
-                                      const std::string& bytes,
                                       const ConvertOptions& options) {
-  if (options.to == "onnx") return onnx_import::ImportOnnx(bytes);
-  torchscript_import::ImportOptions shapes;
+  LoadOptions load;
   for (graph::ValueId id : graph.inputs()) {
-    shapes.input_shapes.push_back(graph.value(id).shape);
-    shapes.input_dtypes.push_back(graph.value(id).dtype);
+    load.input_shapes.push_back(graph.value(id).shape);
+    load.input_dtypes.push_back(graph.value(id).dtype);
   }
-  return torchscript_import::ImportTorchScript(bytes, shapes);
+  return LoadModel(options.out, load);
 }
 
 // Numbers that any embedding table and any network takes.
@@ -175,8 +189,8 @@ std::vector<torch::Tensor> SampleInputs(const graph::Graph& graph) {
 }
 
 // What was written must compute what was read.
-absl::Status Compare(const graph::Graph& graph, const graph::Graph& again) {
-  constexpr double kRelative = 1e-4;
+absl::Status Compare(const graph::Graph& graph, const graph::Graph& again,
+                     double tolerance) {
   const std::vector<torch::Tensor> inputs = SampleInputs(graph);
   std::vector<std::vector<torch::Tensor>> outputs;
   const torch::NoGradGuard no_grad;
@@ -192,16 +206,14 @@ absl::Status Compare(const graph::Graph& graph, const graph::Graph& again) {
     if (!same || a.numel() == 0) continue;
     const torch::Tensor x = a.to(torch::kFloat64), y = b.to(torch::kFloat64);
     const double top = std::max(1e-6, x.abs().max().item<double>());
-    same = (x - y).abs().max().item<double>() <= kRelative * top;
+    same = (x - y).abs().max().item<double>() <= tolerance * top;
   }
   if (same) return absl::OkStatus();
   return MakeError(absl::StatusCode::kInternal, "FILE_MISMATCH",
                    "the written file computes something else than the model");
 }
 
-}  // namespace
-
-absl::Status Convert(const std::string& model, const ConvertOptions& options) {
+absl::Status CheckOptions(const ConvertOptions& options) {
   if (options.to != "onnx" && options.to != "torchscript") {
     return MakeError(absl::StatusCode::kInvalidArgument, "UNSUPPORTED_FORMAT",
                      absl::StrCat("cannot write '", options.to, "' files"),
@@ -209,10 +221,51 @@ absl::Status Convert(const std::string& model, const ConvertOptions& options) {
                       .nearest = options.to == "pt" ? "torchscript" : "onnx",
                       .hint = "onnx and torchscript are written"});
   }
+  const std::vector<std::string> types = {"float32", "float16", "bfloat16"};
+  if (std::find(types.begin(), types.end(), options.weights) == types.end()) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "UNSUPPORTED_TYPE",
+                     absl::StrCat("weights cannot be '", options.weights, "'"),
+                     {.field = "--weights",
+                      .nearest = NearestName(options.weights, types),
+                      .hint = "float32, float16 and bfloat16 are written"});
+  }
+  const bool plain =
+      options.weights == "float32" && !options.sparse && !options.external_data;
+  if (options.to == "onnx" || plain) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kInvalidArgument, "UNSUPPORTED_FORMAT",
+                   "TorchScript files have float32 weights, dense and inside",
+                   {.hint = "--to onnx, or without --weights, --sparse and "
+                            "--external-data"});
+}
+
+// How far weights of these types move the outputs, of the greatest.
+double ToleranceOf(const std::string& weights) {
+  if (weights == "float16") return 1e-2;
+  return weights == "bfloat16" ? 1e-1 : 1e-4;
+}
+
+// Reads the file again; one that computes something else is removed.
+absl::Status Check(const graph::Graph& graph, const ConvertOptions& options) {
+  absl::StatusOr<graph::Graph> again = ReadBack(graph, options);
+  absl::Status same = again.ok()
+                          ? Compare(graph, *again, ToleranceOf(options.weights))
+                          : again.status();
+  if (!same.ok()) {
+    std::error_code error;
+    fs::remove(options.out, error);
+    if (options.to == "onnx") fs::remove(options.out + ".data", error);
+  }
+  return same;
+}
+
+}  // namespace
+
+absl::Status Convert(const std::string& model, const ConvertOptions& options) {
+  CONDENSE_RETURN_IF_ERROR(CheckOptions(options));
   CONDENSE_ASSIGN_OR_RETURN(graph::Graph graph,
                             LoadModelWith(model, options.model));
-  absl::StatusOr<std::string> written = Write(graph, options);
-  if (ErrorReason(written.status()) == "DATA_DEPENDENT_SHAPE" &&
+  absl::Status written = Write(graph, options);
+  if (ErrorReason(written) == "DATA_DEPENDENT_SHAPE" &&
       options.model.input_shape.empty()) {
     // The file leaves the image's size open, the program cannot.
     LoadOptions fixed;
@@ -224,13 +277,12 @@ absl::Status Convert(const std::string& model, const ConvertOptions& options) {
                  "gives another\n",
                  kFixedSize, kFixedSize);
   }
-  CONDENSE_ASSIGN_OR_RETURN(const std::string bytes, std::move(written));
-  CONDENSE_ASSIGN_OR_RETURN(const graph::Graph again,
-                            ReadBack(graph, bytes, options));
-  CONDENSE_RETURN_IF_ERROR(Compare(graph, again));
-  CONDENSE_RETURN_IF_ERROR(WriteFileAtomically(options.out, bytes));
+  CONDENSE_RETURN_IF_ERROR(written);
+  CONDENSE_RETURN_IF_ERROR(Check(graph, options));
+  std::error_code error;
   std::printf("%s: %zu nodes, %zu bytes\n", options.out.c_str(),
-              graph.order().size(), bytes.size());
+              graph.order().size(),
+              static_cast<size_t>(fs::file_size(options.out, error)));
   return absl::OkStatus();
 }
 

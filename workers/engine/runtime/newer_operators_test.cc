@@ -93,12 +93,18 @@ TEST(NewerOperatorsTest, ResizeAntialiasesAndKeepsTheAspect) {
   const torch::Tensor x =
       torch::tensor({1.0f, 2.0f, 3.0f, 4.0f}).reshape({1, 1, 1, 4});
   const torch::Tensor none = torch::empty({0});
-  // Halved: triangles of width 4 around .5 and 2.5, cut at the borders:
-  // weights 3/8, 3/8, 1/8 -> (3 + 6 + 3) / 7, mirrored for the other end.
+  // Halved: triangles of width 4 around .5 and 2.5, weights 1/8, 3/8, 3/8, 1/8;
+  // beyond the border lies the border: (1 + 3 + 6 + 3) / 8, and mirrored.
   ExpectNear(
       Apply("Resize", {x, none, torch::tensor({1.0f, 1.0f, 1.0f, 0.5f})},
             {{"mode", std::string("linear")}, {"antialias", int64_t{1}}}),
-      {12.0f / 7, 23.0f / 7});
+      {13.0f / 8, 27.0f / 8});
+  // Without what lies beyond: (3 + 6 + 3) / 7.
+  ExpectNear(Apply("Resize", {x, none, torch::tensor({1.0f, 1.0f, 1.0f, 0.5f})},
+                   {{"mode", std::string("linear")},
+                    {"antialias", int64_t{1}},
+                    {"exclude_outside", int64_t{1}}}),
+             {12.0f / 7, 23.0f / 7});
   // Wanted 4 x 2 of 1 x 4 without getting larger: a half, so 1 x 2 of height 1.
   const auto y =
       Apply("Resize", {x, none, none, torch::tensor({4, 2}, torch::kInt64)},

@@ -105,7 +105,7 @@ void FillRow(const Settings& s, const Axis& a, double x, double* row) {
   double sum = 0;
   std::vector<std::pair<int64_t, double>> weights;
   for (int64_t i = from; i <= to; ++i) {
-    if ((s.exclude_outside || s.antialias) && (i < 0 || i >= a.in)) continue;
+    if (s.exclude_outside && (i < 0 || i >= a.in)) continue;
     const double w = Kernel1d(s, (static_cast<double>(i) - x) * stretch);
     weights.emplace_back(clamp(i), w);
     sum += w;

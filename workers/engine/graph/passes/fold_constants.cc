@@ -256,6 +256,11 @@ bool FillReshape(Graph& graph, NodeId id, const Partial& sizes) {
   const bool copies_batch =
       has_infer && unknown == 1 && !sizes.values[0].has_value();
   if (unknown != 1 || (has_infer && !copies_batch)) return false;
+  // A 0 that is meant as such cannot stand beside one that copies.
+  const bool has_zero = std::count(sizes.values.begin(), sizes.values.end(),
+                                   std::optional<int64_t>(0)) > 0;
+  if (has_zero && graph.node(id).Int("allowzero", 0) != 0) return false;
+  graph.mutable_node(id).attrs.erase("allowzero");
   Partial filled = sizes;
   for (auto& value : filled.values) {
     if (!value) value = has_infer ? 0 : -1;

@@ -10,6 +10,7 @@
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "workers/engine/graph/passes/simplify.h"
+#include "workers/engine/graph/passes/widen_floats.h"
 #include "workers/engine/graph/verify.h"
 #include "workers/engine/import/archive_check.h"
 #include "workers/engine/import/torchscript/interpreter.h"
@@ -57,57 +58,89 @@ absl::StatusOr<torch::jit::Module> Load(absl::string_view bytes) {
   }
 }
 
-// The rank and channels that the first reader of the input tells, through
-// operators that keep the shape.
+// What a program reads by `get`: a parameter, or the first of a list of them.
+std::optional<torch::Tensor> WeightOf(const torch::jit::Value* value,
+                                      const torch::jit::Module& module) {
+  const torch::jit::Node* get = value->node();
+  if (get->kind() == c10::prim::ListConstruct && get->inputs().size() > 0) {
+    get = get->input(0)->node();
+  }
+  std::vector<std::string> path;
+  while (get->kind() == c10::prim::GetAttr) {
+    path.insert(path.begin(), get->s(c10::attr::name));
+    get = get->input(0)->node();
+  }
+  c10::IValue found = module._ivalue();
+  for (const std::string& part : path) {
+    found = found.toObject()->getAttr(part);
+  }
+  if (found.isTensorList() && !found.toTensorVector().empty()) {
+    return found.toTensorVector()[0];
+  }
+  if (!found.isTensor()) return std::nullopt;
+  return found.toTensor();
+}
+
+// The rank and channels that a layer says about input number `at` of it.
+std::optional<Shape> ShapeFromLayer(const torch::jit::Node* node, size_t at,
+                                    const torch::jit::Module& module,
+                                    DType* dtype) {
+  const std::string op = node->kind().toQualString();
+  if ((absl::StartsWith(op, "aten::conv") || op == "aten::_convolution") &&
+      at == 0) {
+    const auto weight = WeightOf(node->input(1), module);
+    if (!weight) return std::nullopt;
+    Shape shape(weight->dim());
+    const size_t groups_at = op == "aten::_convolution" ? 8 : 6;
+    const auto groups = torch::jit::toIValue(node->input(groups_at));
+    shape[1] = weight->size(1) * (groups ? groups->toInt() : 1);
+    return shape;
+  }
+  if (op == "aten::linear" && at == 0) {
+    const auto weight = WeightOf(node->input(1), module);
+    if (weight) return Shape{graph::Dim(), graph::Dim(weight->size(1))};
+  }
+  if (op == "aten::embedding" && at == 1) {
+    *dtype = DType::kInt64;
+    return Shape(2);
+  }
+  if ((op == "aten::lstm" || op == "aten::gru") && at == 0) {
+    Shape shape(3);
+    const auto weight = WeightOf(node->input(2), module);
+    if (weight) shape[2] = weight->size(1);
+    return shape;
+  }
+  return std::nullopt;
+}
+
+// The first layer of a block that says something, also in branches.
+std::optional<Shape> ShapeFromFirstLayer(const torch::jit::Block* block,
+                                         const torch::jit::Module& module,
+                                         DType* dtype) {
+  for (const torch::jit::Node* node : block->nodes()) {
+    const size_t at =
+        node->kind() == c10::Symbol::fromQualString("aten::embedding") ? 1 : 0;
+    auto shape = ShapeFromLayer(node, at, module, dtype);
+    for (const torch::jit::Block* inner : node->blocks()) {
+      if (!shape) shape = ShapeFromFirstLayer(inner, module, dtype);
+    }
+    if (shape) return shape;
+  }
+  return std::nullopt;
+}
+
+// What the readers of an input say about it; of a program's only input, else
+// its first layer (its input may go through checks and branches before).
 std::optional<Shape> ShapeFromReaders(const torch::jit::Value* input,
                                       const torch::jit::Module& module,
                                       DType* dtype) {
-  auto weight_of = [&](const torch::jit::Node* node,
-                       size_t at) -> std::optional<torch::Tensor> {
-    const torch::jit::Node* get = node->input(at)->node();
-    std::vector<std::string> path;
-    while (get->kind() == c10::prim::GetAttr) {
-      path.insert(path.begin(), get->s(c10::attr::name));
-      get = get->input(0)->node();
-    }
-    c10::IValue value = module._ivalue();
-    for (const std::string& part : path)
-      value = value.toObject()->getAttr(part);
-    if (!value.isTensor()) return std::nullopt;
-    return value.toTensor();
-  };
   for (const auto& use : input->uses()) {
-    const std::string op = use.user->kind().toQualString();
-    const bool conv =
-        absl::StartsWith(op, "aten::conv") || op == "aten::_convolution";
-    if (conv && use.offset == 0) {
-      const auto weight = weight_of(use.user, 1);
-      if (!weight) continue;
-      Shape shape(weight->dim());
-      const size_t groups_at = op == "aten::_convolution" ? 8 : 6;
-      const auto groups = torch::jit::toIValue(use.user->input(groups_at));
-      shape[1] = weight->size(1) * (groups ? groups->toInt() : 1);
-      return shape;
-    }
-    if (op == "aten::linear" && use.offset == 0) {
-      const auto weight = weight_of(use.user, 1);
-      if (weight) return Shape{graph::Dim(), graph::Dim(weight->size(1))};
-    }
-    if (op == "aten::embedding" && use.offset == 1) {
-      *dtype = DType::kInt64;
-      return Shape(2);
-    }
-    if ((op == "aten::lstm" || op == "aten::gru") && use.offset == 0) {
-      Shape shape(3);
-      const torch::jit::Node* list = use.user->input(2)->node();
-      if (list->kind() == c10::prim::ListConstruct) {
-        const auto weight = weight_of(list, 0);
-        if (weight) shape[2] = weight->size(1);
-      }
-      return shape;
-    }
+    const auto shape = ShapeFromLayer(use.user, use.offset, module, dtype);
+    if (shape) return shape;
   }
-  return std::nullopt;
+  const torch::jit::Graph* program = input->owningGraph();
+  if (program->inputs().size() != 2) return std::nullopt;
+  return ShapeFromFirstLayer(program->block(), module, dtype);
 }
 
 // What a traced program says about its input itself.
@@ -220,6 +253,7 @@ absl::StatusOr<Graph> Import(const torch::jit::Module& module,
     Graph graph = Importer(module, options).Run();
     graph.name =
         module.type()->name() ? module.type()->name()->name() : "model";
+    CONDENSE_RETURN_IF_ERROR(graph::WidenFloats().Run(graph).status());
     CONDENSE_RETURN_IF_ERROR(graph::Simplify(graph));
     CONDENSE_RETURN_IF_ERROR(graph::Verify(graph));
     return graph;

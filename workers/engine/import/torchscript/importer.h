@@ -27,7 +27,8 @@ struct ImportOptions {
 // Reads a TorchScript archive (torch.jit.save; traced or scripted) into a graph
 // with ONNX semantics at Graph::kOpset, simplified. Parameters keep their paths
 // ("layer1.0.conv1.weight"). What does not depend on the inputs' elements is
-// evaluated: control flow on constants and shapes is resolved. Errors
+// evaluated: control flow on constants and shapes is resolved. Half and double
+// precision become float32, as ImportOnnx has it. Errors
 // (INVALID_ARGUMENT): NOT_A_MODEL with LibTorch's reason, UNSUPPORTED_OPERATOR,
 // DATA_DEPENDENT_CONTROL_FLOW, UNKNOWN_INPUT_SHAPE,
 // SHAPE_MISMATCH, UNSAFE_OPERATOR; and those of CheckArchive and InTrial: a
