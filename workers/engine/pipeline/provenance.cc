@@ -62,6 +62,7 @@ std::string TensorsJson(const std::vector<quantization::TensorRow>& rows) {
       tensor["scale"] = row.scale;
       tensor["zero_point"] = row.zero_point;
       if (row.axis >= 0) tensor["axis"] = row.axis;
+      if (row.block_size > 0) tensor["block_size"] = row.block_size;
     }
     tensors.push_back(std::move(tensor));
   }

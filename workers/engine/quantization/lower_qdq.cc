@@ -8,7 +8,7 @@
 #include "common/status_macros.h"
 #include "workers/engine/graph/infer_shapes.h"
 #include "workers/engine/graph/passes/dead_code.h"
-#include "workers/engine/quantization/quantizer.h"
+#include "workers/engine/quantization/stored_levels.h"
 
 namespace condense::quantization {
 namespace {
@@ -30,12 +30,6 @@ NodeId QuantizerOf(const Graph& graph, ValueId id, const char* role) {
                                                                   : kNoNode;
 }
 
-int64_t InnerSize(const Tensor& tensor, int64_t axis) {
-  int64_t inner = 1;
-  for (int64_t i = axis + 1; i < tensor.rank(); ++i) inner *= tensor.dims()[i];
-  return inner;
-}
-
 // [C], or Gemm's [1, C]. What Gemm broadcasts otherwise stays in float.
 bool HasScalePerElement(const Tensor& bias, const std::vector<float>& scales) {
   return bias.rank() > 0 && bias.num_elements() == bias.dims().back() &&
@@ -55,11 +49,10 @@ class Lowerer {
     for (NodeId id : order) {
       const Node& node = graph().node(id);
       if (!node.IsFakeQuantize()) continue;
-      if (node.String("role", "") == "weight") {
-        CONDENSE_RETURN_IF_ERROR(LowerWeight(id));
-      } else {
-        LowerActivation(id);
-      }
+      // A quantizer over a constant is a weight's.
+      CONDENSE_RETURN_IF_ERROR(graph().IsConstant(node.inputs[0])
+                                   ? LowerWeight(id)
+                                   : LowerActivation(id));
     }
     CONDENSE_RETURN_IF_ERROR(graph::DeadCode().Run(graph()).status());
     CONDENSE_RETURN_IF_ERROR(graph::InferShapes(graph()));
@@ -99,65 +92,52 @@ class Lowerer {
         {quantized, scale}, name + "_dequantized", attrs);
     graph().mutable_node(layer.node).inputs[2] =
         graph().node(dequantize).outputs[0];
-    lowered_.tensors.push_back({name, bias.dims(), "int32", layer.bias_scales,
-                                std::vector<int64_t>{0}, axis});
+    TensorRow row = {name, bias.dims(), "int32", layer.bias_scales, {0}, axis};
+    lowered_.tensors.push_back(std::move(row));
   }
 
   absl::Status LowerWeight(NodeId id) {
     const Node node = graph().node(id);
     const Tensor weight = *graph().ConstantOf(node.inputs[0]);
-    const std::vector<float> scales =
-        graph().ConstantOf(node.inputs[1])->ToFloats();
-    const int64_t axis = node.Int("axis", -1);
-    const Levels levels{node.Int("qmin", -127), node.Int("qmax", 127)};
-    const std::vector<float> values = weight.ToFloats();
-    const int64_t inner = axis < 0 ? 1 : InnerSize(weight, axis);
-    std::vector<int8_t> integers;
-    integers.reserve(values.size());
-    for (size_t i = 0; i < values.size(); ++i) {
-      const size_t channel =
-          axis < 0 ? 0 : static_cast<int64_t>(i) / inner % weight.dims()[axis];
-      integers.push_back(static_cast<int8_t>(
-          QuantizeValue(values[i], {scales[channel], 0}, levels)));
-    }
+    CONDENSE_ASSIGN_OR_RETURN(const StoredQuantizer quantizer,
+                              StoredQuantizerOf(graph(), node));
     const std::string name = graph().value(node.inputs[0]).name;
-    const std::vector<int64_t>& dims =
-        graph().ConstantOf(node.inputs[1])->dims();
-    const ValueId quantized = graph().AddConstant(
-        name + "_quantized", Tensor::Of<int8_t>(weight.dims(), integers));
-    const ValueId zero = graph().AddConstant(
-        name + "_zero_point",
-        Tensor::Of<int8_t>(dims, std::vector<int8_t>(scales.size(), 0)));
-    std::map<std::string, graph::Attribute> attrs;
-    if (axis >= 0) attrs["axis"] = axis;
+    const ValueId quantized =
+        graph().AddConstant(name + "_quantized", LevelsOf(weight, quantizer));
+    std::vector<ValueId> inputs = {quantized, node.inputs[1]};
+    // As many as there are scales, and zero is what stands for none.
+    const std::vector<int64_t>& zeros = quantizer.zero_points;
+    if (quantizer.block_size == 0 ||
+        std::any_of(zeros.begin(), zeros.end(),
+                    [](int64_t z) { return z != 0; })) {
+      inputs.push_back(graph().AddConstant(name + "_zero_point",
+                                           ZeroPointTensor(quantizer)));
+    }
     const NodeId dequantize = graph().InsertBefore(
-        id, "DequantizeLinear", name + "_DequantizeLinear",
-        {quantized, node.inputs[1], zero}, name + "_dequantized", attrs);
+        id, "DequantizeLinear", name + "_DequantizeLinear", inputs,
+        name + "_dequantized", AxisAttributes(quantizer));
     graph().ReplaceUses(node.outputs[0], graph().node(dequantize).outputs[0]);
     graph().RemoveNode(id);
-    lowered_.tensors.push_back(
-        {name, weight.dims(), "int8", scales, std::vector<int64_t>{0}, axis});
+    AddRow(name, weight.dims(), quantizer);
     return absl::OkStatus();
   }
 
-  void LowerActivation(NodeId id) {
+  absl::Status LowerActivation(NodeId id) {
     const Node node = graph().node(id);
     const ValueId x = node.inputs[0], y = node.outputs[0];
-    const float scale = graph().ConstantOf(node.inputs[1])->ToFloats()[0];
-    const int64_t zero = graph().ConstantOf(node.inputs[2])->ToInts()[0];
-    const bool is_unsigned = node.String("dtype", "uint8") == "uint8";
+    CONDENSE_ASSIGN_OR_RETURN(const StoredQuantizer quantizer,
+                              StoredQuantizerOf(graph(), node));
     const std::string name = graph().value(x).name;
-    const ValueId zero_id = graph().AddConstant(
-        name + "_zero_point",
-        is_unsigned ? Tensor::Scalar<uint8_t>(static_cast<uint8_t>(zero))
-                    : Tensor::Scalar<int8_t>(static_cast<int8_t>(zero)));
+    const ValueId zero =
+        graph().AddConstant(name + "_zero_point", ZeroPointTensor(quantizer));
+    const auto attrs = AxisAttributes(quantizer);
     const NodeId quantize = graph().InsertBefore(
         id, "QuantizeLinear", name + "_QuantizeLinear",
-        {x, node.inputs[1], zero_id}, name + "_quantized_levels");
+        {x, node.inputs[1], zero}, name + "_quantized_levels", attrs);
     const NodeId dequantize = graph().InsertBefore(
         id, "DequantizeLinear", name + "_DequantizeLinear",
-        {graph().node(quantize).outputs[0], node.inputs[1], zero_id},
-        name + "_dequantized_levels");
+        {graph().node(quantize).outputs[0], node.inputs[1], zero},
+        name + "_dequantized_levels", attrs);
     const ValueId out = graph().node(dequantize).outputs[0];
     const bool output = graph().IsOutput(y);
     const std::string output_name = graph().value(y).name;
@@ -170,8 +150,34 @@ class Lowerer {
         shape.push_back(dim.value);
       }
     }
-    lowered_.tensors.push_back(
-        {name, shape, is_unsigned ? "uint8" : "int8", {scale}, {zero}, -1});
+    AddRow(name, std::move(shape), quantizer);
+    return absl::OkStatus();
+  }
+
+  static std::map<std::string, graph::Attribute> AxisAttributes(
+      const StoredQuantizer& quantizer) {
+    std::map<std::string, graph::Attribute> attrs;
+    if (quantizer.axis >= 0) attrs["axis"] = quantizer.axis;
+    if (quantizer.block_size > 0) attrs["block_size"] = quantizer.block_size;
+    return attrs;
+  }
+
+  void AddRow(const std::string& name, std::vector<int64_t> shape,
+              const StoredQuantizer& quantizer) {
+    TensorRow row;
+    row.name = name;
+    row.shape = std::move(shape);
+    row.dtype = std::string(graph::DTypeName(quantizer.dtype));
+    row.scale = quantizer.scales;
+    row.zero_point = quantizer.zero_points;
+    const auto first = row.zero_point.front();
+    if (std::all_of(row.zero_point.begin(), row.zero_point.end(),
+                    [&](int64_t z) { return z == first; })) {
+      row.zero_point.resize(1);
+    }
+    row.axis = quantizer.axis;
+    row.block_size = quantizer.block_size;
+    lowered_.tensors.push_back(std::move(row));
   }
 
   LoweredGraph lowered_;
@@ -189,10 +195,11 @@ std::vector<QuantizedLayer> QuantizedLayers(const Graph& graph) {
     layer.weight_quantizer = QuantizerOf(graph, node.input(1), "weight");
     const NodeId x = QuantizerOf(graph, node.input(0), "activation");
     if (layer.weight_quantizer == kNoNode || x == kNoNode) continue;
+    // A sum over blocks has no scale of its own.
+    const Node& weight = graph.node(layer.weight_quantizer);
+    if (weight.Int("block_size", 0) > 0 || graph.node(x).Has("axis")) continue;
     const float s_x = graph.ConstantOf(graph.node(x).inputs[1])->ToFloats()[0];
-    for (float s_w :
-         graph.ConstantOf(graph.node(layer.weight_quantizer).inputs[1])
-             ->ToFloats()) {
+    for (float s_w : graph.ConstantOf(weight.inputs[1])->ToFloats()) {
       layer.bias_scales.push_back(s_x * s_w);
     }
     if (!node.Is("MatMul") && graph.IsConstant(node.input(2)) &&

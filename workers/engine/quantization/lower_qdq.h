@@ -29,6 +29,8 @@ struct TensorRow {
   std::vector<int64_t> zero_point;
   // -1: per tensor.
   int64_t axis = -1;
+  // 0: one scale for all of a channel.
+  int64_t block_size = 0;
 };
 
 struct LoweredGraph {
@@ -36,9 +38,12 @@ struct LoweredGraph {
   std::vector<TensorRow> tensors;
 };
 
-// FakeQuantize to ONNX QuantizeLinear and DequantizeLinear: weights become int8
-// constants behind a DequantizeLinear, biases int32, activations a pair of
-// nodes. No float copy of a quantized constant is left.
+// FakeQuantize to ONNX QuantizeLinear and DequantizeLinear in the type of its
+// attribute dtype (4 bits two to a byte), per tensor, channel or block: weights
+// become constant levels behind a DequantizeLinear, biases int32, activations a
+// pair of nodes. No float copy of a quantized constant is left. 4 and 16 bits
+// and blocks need opset 21, which ExportOnnx says. Errors as StoredQuantizerOf
+// has them.
 absl::StatusOr<LoweredGraph> LowerToQdq(const graph::Graph& graph);
 
 }  // namespace condense::quantization
