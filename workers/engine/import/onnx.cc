@@ -23,8 +23,8 @@
 #include "workers/engine/import/onnx_attribute.h"
 #include "workers/engine/import/onnx_tensor.h"
 #include "workers/engine/import/opset.h"
-#include "workers/engine/import/wire_check.h"
 #include "workers/engine/import/sparse_tensor.h"
+#include "workers/engine/import/wire_check.h"
 
 namespace condense::onnx_import {
 namespace {
