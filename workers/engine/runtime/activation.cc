@@ -17,6 +17,14 @@ KernelMaker Plain(Tensor (*function)(const Tensor&)) {
   };
 }
 
+absl::StatusOr<Kernel> Relu(const KernelContext&) {
+  return Kernel([](const Call& call) {
+    if (!call.in_place) return std::vector<Tensor>{at::relu(call.in[0])};
+    Tensor y = call.in[0];
+    return std::vector<Tensor>{at::relu_(y)};
+  });
+}
+
 // Attributes alpha and beta (or lambd and bias) with ONNX's defaults.
 struct Constants {
   double alpha = 0;
@@ -116,7 +124,7 @@ void AddActivationKernels(KernelTable* table) {
       Plain([](const Tensor& x) { return at::hardswish(x); });
   (*table)["Identity"] = Plain([](const Tensor& x) { return x; });
   (*table)["Mish"] = Plain([](const Tensor& x) { return at::mish(x); });
-  (*table)["Relu"] = Plain([](const Tensor& x) { return at::relu(x); });
+  (*table)["Relu"] = Relu;
   (*table)["Sigmoid"] = Plain([](const Tensor& x) { return at::sigmoid(x); });
   (*table)["Softplus"] = Plain([](const Tensor& x) {
     // Without the cut-off at 20 that LibTorch's default has.

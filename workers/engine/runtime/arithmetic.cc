@@ -1,5 +1,6 @@
 // Element by element: arithmetic and elementary functions.
 
+#include "workers/engine/runtime/clamp.h"
 #include "workers/engine/runtime/step.h"
 
 namespace condense::runtime {
@@ -23,6 +24,17 @@ KernelMaker Binary(Tensor (*function)(const Tensor&, const Tensor&)) {
       return std::vector<Tensor>{y};
     });
   };
+}
+
+absl::StatusOr<Kernel> Add(const KernelContext&) {
+  return Kernel([](const Call& call) {
+    const Tensor &a = call.in[0], &b = call.in[1];
+    const bool same =
+        a.sizes() == b.sizes() && a.scalar_type() == b.scalar_type();
+    if (!call.in_place || !same) return std::vector<Tensor>{at::add(a, b)};
+    Tensor y = a;
+    return std::vector<Tensor>{y.add_(b)};
+  });
 }
 
 Tensor Divide(const Tensor& a, const Tensor& b) {
@@ -86,6 +98,10 @@ absl::StatusOr<Kernel> Clip(const KernelContext& c) {
       min.has_value() == c.Has(1) && max.has_value() == c.Has(2);
   return Kernel([=](const Call& call) {
     Tensor y = call.in[0];
+    if (constant && min && max && y.is_floating_point()) {
+      return std::vector<Tensor>{
+          Clamp(y, min->toDouble(), max->toDouble(), call.in_place)};
+    }
     if (constant) {
       return std::vector<Tensor>{min || max ? at::clamp(y, min, max) : y};
     }
@@ -142,8 +158,6 @@ void AddUnary(KernelTable* table) {
 void AddBinary(KernelTable* table) {
   const std::pair<const char*, Tensor (*)(const Tensor&, const Tensor&)>
       functions[] = {
-          {"Add",
-           [](const Tensor& a, const Tensor& b) { return at::add(a, b); }},
           {"Sub",
            [](const Tensor& a, const Tensor& b) { return at::sub(a, b); }},
           {"Mul",
@@ -173,6 +187,7 @@ void AddBinary(KernelTable* table) {
 void AddArithmeticKernels(KernelTable* table) {
   AddUnary(table);
   AddBinary(table);
+  (*table)["Add"] = Add;
   (*table)["BitwiseNot"] =
       Unary([](const Tensor& x) { return at::bitwise_not(x); });
   (*table)["BitShift"] = BitShift;

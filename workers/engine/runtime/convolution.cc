@@ -12,12 +12,27 @@ using graph::Window;
 using graph::WindowOf;
 using torch::Tensor;
 
+// The window, bound once where neither the input's sizes nor a computed weight
+// have a say.
+std::optional<Window> FixedWindow(const KernelContext& c) {
+  const graph::Tensor* w = c.graph.ConstantOf(c.node.input(1));
+  const std::string auto_pad = c.node.String("auto_pad", "NOTSET");
+  if (w == nullptr || w->dims().size() < 3 ||
+      (auto_pad != "NOTSET" && auto_pad != "VALID")) {
+    return std::nullopt;
+  }
+  const std::vector<int64_t> spatial(w->dims().begin() + 2, w->dims().end());
+  return WindowOf(c.node, spatial, spatial);
+}
+
 absl::StatusOr<Kernel> Conv(const KernelContext& c) {
   const Node node = c.node;
   const int64_t group = node.Int("group", 1);
-  return Kernel([node, group](const Call& call) {
+  const std::optional<Window> fixed = FixedWindow(c);
+  return Kernel([node, group, fixed](const Call& call) {
     const Tensor &x = call.in[0], &w = call.in[1];
-    const Window window = WindowOf(node, SpatialOf(w), SpatialOf(x));
+    const Window window =
+        fixed ? *fixed : WindowOf(node, SpatialOf(w), SpatialOf(x));
     std::vector<int64_t> padding;
     const Tensor padded = PadRest(x, window, &padding, 0);
     return std::vector<Tensor>{at::convolution(

@@ -1,6 +1,5 @@
 #include "workers/engine/runtime/executor.h"
 
-#include <cstring>
 #include <set>
 #include <thread>
 
@@ -9,13 +8,13 @@
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
-#include "workers/engine/runtime/dtype.h"
+#include "workers/engine/runtime/checkpointing.h"
+#include "workers/engine/runtime/in_place.h"
 #include "workers/engine/runtime/step.h"
 
 namespace condense::runtime {
 namespace {
 
-using graph::DType;
 using graph::Graph;
 using graph::kNoValue;
 using graph::Node;
@@ -71,6 +70,7 @@ class Compiler {
 
   absl::StatusOr<std::unique_ptr<Executor>> Run() {
     executor_->device_ = torch::Device(options_.device);
+    executor_->options_ = options_;
     executor_->inputs_ = graph_.inputs();
     executor_->outputs_ = graph_.outputs();
     executor_->slots_.resize(graph_.value_limit());
@@ -87,6 +87,9 @@ class Compiler {
       CONDENSE_RETURN_IF_ERROR(AddConstant(id));
     }
     PlanReleases();
+    PlanInPlace();
+    if (options_.checkpoint_activations) executor_->cuts_ = PlanCuts(graph_);
+    executor_->PlanSegments();
     return std::move(executor_);
   }
 
@@ -152,10 +155,15 @@ class Compiler {
     step->inputs = node.inputs;
     step->outputs = node.outputs;
     step->arguments.resize(node.inputs.size());
+    step->constant.assign(node.inputs.size(), false);
+    if (options_.precision != Precision::kFloat32) {
+      step->cast = CastPolicyOf(node);
+    }
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       if (node.inputs[i] == kNoValue) continue;
       CONDENSE_RETURN_IF_ERROR(AddConstant(node.inputs[i]));
       if (executor_->constant_[node.inputs[i]]) Register(node, i);
+      step->constant[i] = executor_->constant_[node.inputs[i]];
     }
     executor_->steps_.push_back(std::move(step));
     return absl::OkStatus();
@@ -176,6 +184,30 @@ class Compiler {
     }
   }
 
+  void PlanInPlace() {
+    std::vector<int> uses(graph_.value_limit(), 0);
+    std::vector<int> maker(graph_.value_limit(), -1);
+    for (ValueId id : graph_.outputs()) ++uses[id];
+    for (size_t i = 0; i < executor_->steps_.size(); ++i) {
+      const Step& step = *executor_->steps_[i];
+      for (ValueId id : step.inputs) {
+        if (id != kNoValue) ++uses[id];
+      }
+      for (ValueId id : step.outputs) {
+        if (id != kNoValue) maker[id] = static_cast<int>(i);
+      }
+    }
+    for (const auto& step : executor_->steps_) {
+      if (!WritesInPlace(graph_.node(step->node))) continue;
+      const ValueId x = step->inputs[0];
+      if (x == kNoValue || uses[x] != 1 || maker[x] < 0) continue;
+      const Step& before = *executor_->steps_[maker[x]];
+      if (LeavesItsResult(graph_.node(before.node))) {
+        step->in_place_of = maker[x];
+      }
+    }
+  }
+
   const Graph& graph_;
   const ExecutorOptions options_;
   std::unique_ptr<Executor> executor_;
@@ -191,37 +223,92 @@ absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(
   }
 }
 
-std::vector<torch::Tensor> Executor::Forward(
-    const std::vector<torch::Tensor>& inputs) {
+void Executor::SetInputs(const std::vector<torch::Tensor>& inputs) {
   for (size_t i = 0; i < inputs_.size(); ++i) {
-    slots_[inputs_[i]] = inputs[i].to(device_);
+    torch::Tensor x = inputs[i].to(device_);
+    if (options_.channels_last && x.dim() == 4 && x.is_floating_point()) {
+      x = x.contiguous(at::MemoryFormat::ChannelsLast);
+    }
+    slots_[inputs_[i]] = std::move(x);
     if (observer_ && observed_[inputs_[i]]) {
       observer_(inputs_[i], slots_[inputs_[i]]);
     }
   }
-  for (const auto& step : steps_) {
-    for (size_t i = 0; i < step->inputs.size(); ++i) {
-      if (step->inputs[i] != kNoValue) {
-        step->arguments[i] = slots_[step->inputs[i]];
-      }
-    }
-    std::vector<torch::Tensor> results =
-        step->kernel(Call{step->arguments, training_});
-    for (torch::Tensor& argument : step->arguments) argument = torch::Tensor();
-    for (size_t i = 0; i < step->outputs.size(); ++i) {
-      const ValueId id = step->outputs[i];
-      if (id == kNoValue || i >= results.size()) continue;
-      slots_[id] = std::move(results[i]);
-      if (observer_ && observed_[id]) observer_(id, slots_[id]);
-    }
-    for (ValueId id : step->release) slots_[id] = torch::Tensor();
+}
+
+void Executor::RunStep(Step& step, int first, Pass pass) {
+  for (size_t i = 0; i < step.inputs.size(); ++i) {
+    if (step.inputs[i] != kNoValue) step.arguments[i] = slots_[step.inputs[i]];
   }
+  if (step.cast != CastPolicy::kKeep) {
+    CastArguments(step.cast, ScalarTypeOf(options_.precision), step.constant,
+                  &step.arguments);
+  }
+  const bool in_place = step.in_place_of >= first && !observed_[step.inputs[0]];
+  std::vector<torch::Tensor> results = step.kernel(
+      Call{step.arguments, training_, in_place, pass == Pass::kReplay});
+  for (torch::Tensor& argument : step.arguments) argument.reset();
+  for (size_t i = 0; i < step.outputs.size(); ++i) {
+    const ValueId id = step.outputs[i];
+    if (id == kNoValue || i >= results.size()) continue;
+    slots_[id] = std::move(results[i]);
+    // Sizes and indices are made on the CPU.
+    if (!device_.is_cpu() && slots_[id].defined()) {
+      slots_[id] = slots_[id].to(device_);
+    }
+    if (observer_ && observed_[id] && pass == Pass::kPlain) {
+      observer_(id, slots_[id]);
+    }
+  }
+  for (ValueId id : step.release) {
+    if (pass == Pass::kPlain || !observed_[id]) slots_[id].reset();
+  }
+}
+
+void Executor::RunSteps(int begin, int end, Pass pass) {
+  for (int i = begin; i < end; ++i) RunStep(*steps_[i], begin, pass);
+}
+
+std::vector<torch::Tensor> Executor::TakeOutputs() {
   std::vector<torch::Tensor> outputs;
-  for (ValueId id : outputs_) outputs.push_back(slots_[id]);
+  outputs.reserve(outputs_.size());
   for (ValueId id : outputs_) {
-    if (!constant_[id]) slots_[id] = torch::Tensor();
+    outputs.push_back(slots_[id]);
+    if (options_.precision != Precision::kFloat32 && outputs.back().defined() &&
+        outputs.back().scalar_type() == ScalarTypeOf(options_.precision)) {
+      outputs.back() = outputs.back().to(torch::kFloat32);
+    }
+  }
+  for (ValueId id : outputs_) {
+    if (!constant_[id]) slots_[id].reset();
   }
   return outputs;
+}
+
+void Executor::DropActivations() {
+  for (const auto& step : steps_) {
+    for (torch::Tensor& argument : step->arguments) argument.reset();
+  }
+  for (size_t id = 0; id < slots_.size(); ++id) {
+    if (!constant_[id]) slots_[id].reset();
+  }
+}
+
+std::vector<torch::Tensor> Executor::Forward(
+    const std::vector<torch::Tensor>& inputs) {
+  try {
+    SetInputs(inputs);
+    if (training_ && !segments_.empty() && torch::GradMode::is_enabled()) {
+      RunSegments();
+    } else {
+      RunSteps(0, static_cast<int>(steps_.size()), Pass::kPlain);
+    }
+    return TakeOutputs();
+  } catch (...) {
+    // What a step that failed has left would be held until the next run.
+    DropActivations();
+    throw;
+  }
 }
 
 absl::StatusOr<std::vector<torch::Tensor>> Executor::Run(
@@ -251,6 +338,8 @@ void Executor::Observe(const std::vector<ValueId>& values, Observer callback) {
   observed_.assign(observed_.size(), false);
   for (ValueId id : values) observed_[id] = true;
   observer_ = values.empty() ? nullptr : std::move(callback);
+  // What is observed leaves its segment.
+  PlanSegments();
 }
 
 absl::Status Executor::StoreTo(Graph* graph) const {
@@ -271,103 +360,6 @@ absl::Status Executor::StoreTo(Graph* graph) const {
     CONDENSE_RETURN_IF_ERROR(store(name, tensor));
   }
   return absl::OkStatus();
-}
-
-namespace {
-
-// 4-bit elements, two to a byte, as one per byte.
-torch::Tensor Unpack4(const graph::Tensor& tensor) {
-  const std::vector<int64_t> levels = tensor.ToInts();
-  return torch::tensor(levels, torch::kInt64)
-      .reshape(tensor.dims())
-      .to(*ScalarTypeOf(tensor.dtype()));
-}
-
-std::string Pack4(const torch::Tensor& flat) {
-  const std::vector<int64_t> levels = IntsOf(flat);
-  std::string bytes((levels.size() + 1) / 2, '\0');
-  for (size_t i = 0; i < levels.size(); ++i) {
-    bytes[i / 2] |= static_cast<char>((levels[i] & 15) << (i % 2 ? 4 : 0));
-  }
-  return bytes;
-}
-
-template <typename To>
-std::string Narrow(const torch::Tensor& flat) {
-  std::string bytes;
-  for (int64_t value : IntsOf(flat)) {
-    const To narrow = static_cast<To>(value);
-    bytes.append(reinterpret_cast<const char*>(&narrow), sizeof(To));
-  }
-  return bytes;
-}
-
-template <typename From>
-torch::Tensor Widen(const graph::Tensor& tensor) {
-  torch::Tensor out = torch::empty(tensor.dims(), torch::kInt64);
-  const char* bytes = tensor.bytes().data();
-  int64_t* to = out.data_ptr<int64_t>();
-  for (int64_t i = 0; i < out.numel(); ++i) {
-    From value;
-    std::memcpy(&value, bytes + i * sizeof(From), sizeof(From));
-    to[i] = static_cast<int64_t>(value);
-  }
-  return out.to(*ScalarTypeOf(tensor.dtype()));
-}
-
-}  // namespace
-
-absl::StatusOr<torch::Tensor> ToTorch(const graph::Tensor& tensor) {
-  const auto type = ScalarTypeOf(tensor.dtype());
-  if (!type) {
-    return MakeError(
-        absl::StatusCode::kUnimplemented, "NO_TORCH_DTYPE",
-        absl::StrCat("LibTorch has no ", graph::DTypeName(tensor.dtype())));
-  }
-  switch (tensor.dtype()) {
-    case DType::kInt4:
-    case DType::kUint4:
-      return Unpack4(tensor);
-    case DType::kUint16:
-      return Widen<uint16_t>(tensor);
-    case DType::kUint32:
-      return Widen<uint32_t>(tensor);
-    default:
-      break;
-  }
-  torch::Tensor out = torch::empty(tensor.dims(), *type);
-  if (out.numel() > 0) {
-    std::memcpy(out.data_ptr(), tensor.bytes().data(), tensor.bytes().size());
-  }
-  return out;
-}
-
-graph::Tensor FromTorch(const torch::Tensor& tensor) {
-  return FromTorch(tensor, DTypeOfTorch(tensor.scalar_type()));
-}
-
-graph::Tensor FromTorch(const torch::Tensor& tensor, DType dtype) {
-  const torch::Tensor flat =
-      tensor.detach().to(torch::kCPU).contiguous(at::MemoryFormat::Contiguous);
-  const std::vector<int64_t> dims = flat.sizes().vec();
-  if (ScalarTypeOf(dtype) == flat.scalar_type()) {
-    switch (dtype) {
-      case DType::kInt4:
-      case DType::kUint4:
-        return graph::Tensor(dtype, dims, Pack4(flat));
-      case DType::kUint16:
-        return graph::Tensor(dtype, dims, Narrow<uint16_t>(flat));
-      case DType::kUint32:
-        return graph::Tensor(dtype, dims, Narrow<uint32_t>(flat));
-      default:
-        break;
-    }
-  } else {
-    dtype = DTypeOfTorch(flat.scalar_type());
-  }
-  return graph::Tensor(
-      dtype, dims,
-      std::string(static_cast<const char*>(flat.data_ptr()), flat.nbytes()));
 }
 
 absl::StatusOr<std::string> ResolveDevice(const std::string& name) {

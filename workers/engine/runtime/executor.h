@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "workers/engine/graph/graph.h"
+#include "workers/engine/runtime/precision.h"
 
 namespace condense::runtime {
 
@@ -20,6 +21,12 @@ struct ExecutorOptions {
   std::string device = "cpu";
   // 4-D activations and weights in channels_last memory format.
   bool channels_last = false;
+  // Of convolutions and matrix products; outputs are float32 in any case.
+  Precision precision = Precision::kFloat32;
+  // In training, keep activations only where the graph is cut into segments
+  // and compute the rest again for the gradients (checkpointing.h): less
+  // memory, one more forward pass.
+  bool checkpoint_activations = false;
 };
 
 // What a parameter is to the optimizer: weight decay is for weights only.
@@ -40,7 +47,8 @@ class Step;
 // through autograd. Trainable are the float constants that Conv,
 // ConvTranspose, Gemm, MatMul, BatchNormalization (scale, shift), PRelu,
 // LayerNormalization and elementwise operators read. Tensors are dropped after
-// their last use. Not thread-safe.
+// their last use, and written over where nothing else reads them. Not
+// thread-safe; must outlive the gradients of what it returned.
 class Executor {
  public:
   // The graph is read, not kept; shapes need not be inferred. UNIMPLEMENTED
@@ -53,7 +61,7 @@ class Executor {
   // BatchNormalization in training: running = running * momentum + batch * (1 -
   // momentum), with the biased batch variance for normalising and the unbiased
   // one for the average (PyTorch's rule, which exported models were trained
-  // by). Off at first.
+  // by); a single value per channel is not averaged. Off at first.
   void SetTraining(bool training) { training_ = training; }
   bool training() const { return training_; }
 
@@ -84,9 +92,42 @@ class Executor {
 
  private:
   friend class Compiler;
+  friend class SegmentFunction;
+
+  // Steps that run without graph in the forward pass and once more, with it, in
+  // the backward pass.
+  struct Segment {
+    int begin = 0;
+    int end = 0;
+    // Values from before that it reads.
+    std::vector<graph::ValueId> inputs;
+    // Those of its own that are read later, and behind these `crossing` ones
+    // those that are only observed.
+    std::vector<graph::ValueId> outputs;
+    size_t crossing = 0;
+    // Constants that it reads.
+    std::vector<graph::ValueId> constants;
+  };
+
   Executor();
+  void SetInputs(const std::vector<torch::Tensor>& inputs);
+  std::vector<torch::Tensor> TakeOutputs();
+  // In a segment observers see its outputs alone; a replay changes nothing.
+  enum class Pass { kPlain, kSegment, kReplay };
+  void RunSteps(int begin, int end, Pass pass);
+  void RunStep(Step& step, int first, Pass pass);
+  void RunSegments();
+  void RunSegment(size_t index);
+  // The values `outputs` of the segment, computed again from its inputs.
+  std::vector<torch::Tensor> Replay(const Segment& segment,
+                                    const std::vector<torch::Tensor>& inputs,
+                                    const std::vector<int64_t>& outputs);
+  void PlanSegments();
+  void AddSegmentOutputs(const std::vector<int>& last_use, Segment* segment);
+  void DropActivations();
 
   torch::Device device_;
+  ExecutorOptions options_;
   bool training_ = false;
   std::vector<std::unique_ptr<Step>> steps_;
   // Indexed by ValueId; constants stay, others live during Forward.
@@ -99,6 +140,9 @@ class Executor {
   std::vector<Parameter> parameters_;
   std::map<std::string, torch::Tensor> buffers_;
   Observer observer_;
+  // Where segments begin; empty without checkpointing.
+  std::vector<int> cuts_;
+  std::vector<Segment> segments_;
 };
 
 // A tensor of the graph as LibTorch has it (see dtype.h for the types that it

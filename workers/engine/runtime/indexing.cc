@@ -278,9 +278,9 @@ absl::StatusOr<Kernel> Unique(const KernelContext& c) {
     auto [values, inverse, counts] =
         at::unique_dim(x, axis, /*sorted=*/true, true, true);
     const int64_t count = values.size(axis);
-    Tensor first = at::full({count}, x.size(axis), torch::kInt64);
-    first = at::scatter_reduce(first, 0, inverse,
-                               at::arange(x.size(axis), torch::kInt64), "amin");
+    Tensor first = at::full({count}, x.size(axis), inverse.options());
+    first = at::scatter_reduce(
+        first, 0, inverse, at::arange(x.size(axis), inverse.options()), "amin");
     if (!sorted) {
       const Tensor order = at::argsort(first);
       const Tensor rank = at::argsort(order);

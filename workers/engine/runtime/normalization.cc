@@ -15,17 +15,23 @@ absl::StatusOr<Kernel> BatchNorm(const KernelContext& c) {
   // ONNX weighs the old statistics, LibTorch the new ones.
   const double momentum = 1.0 - c.node.Float("momentum", 0.9f);
   return Kernel([=](const Call& call) {
+    const Tensor& x = call.in[0];
+    // A replay's batch has been counted; one value has no unbiased variance.
+    const bool keep = !call.training ||
+                      (!call.replay && x.dim() > 1 && x.numel() > x.size(1));
     return std::vector<Tensor>{
-        at::batch_norm(call.in[0], call.in[1], call.in[2], call.in[3],
-                       call.in[4], call.training, momentum, epsilon, false)};
+        at::batch_norm(x, call.in[1], call.in[2], keep ? call.in[3] : Tensor(),
+                       keep ? call.in[4] : Tensor(), call.training, momentum,
+                       epsilon, at::globalContext().userEnabledCuDNN())};
   });
 }
 
 absl::StatusOr<Kernel> InstanceNorm(const KernelContext& c) {
   const double epsilon = c.node.Float("epsilon", 1e-5f);
   return Kernel([=](const Call& call) {
-    return std::vector<Tensor>{at::instance_norm(
-        call.in[0], call.in[1], call.in[2], {}, {}, true, 0.1, epsilon, false)};
+    return std::vector<Tensor>{
+        at::instance_norm(call.in[0], call.in[1], call.in[2], {}, {}, true, 0.1,
+                          epsilon, at::globalContext().userEnabledCuDNN())};
   });
 }
 

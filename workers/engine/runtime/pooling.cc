@@ -72,7 +72,8 @@ Tensor FlatIndices(const Tensor& x, const Window& window, const Sizes& out,
                    bool column_major) {
   int64_t area = 1;
   for (size_t i = 2; i < static_cast<size_t>(x.dim()); ++i) area *= x.size(i);
-  Tensor plane = at::arange(area, torch::kInt64);
+  const auto whole = x.options().dtype(torch::kInt64);
+  Tensor plane = at::arange(area, whole);
   if (column_major) {
     Sizes reversed(x.sizes().rbegin(), x.sizes().rend() - 2);
     plane = plane.reshape(reversed);
@@ -96,7 +97,7 @@ Tensor FlatIndices(const Tensor& x, const Window& window, const Sizes& out,
   Sizes shape(x.dim(), 1);
   shape[0] = x.size(0);
   shape[1] = x.size(1);
-  return picked + (at::arange(planes, torch::kInt64) * area).reshape(shape);
+  return picked + (at::arange(planes, whole) * area).reshape(shape);
 }
 
 Tensor FastMaxPool(const Tensor& x, const Window& w) {

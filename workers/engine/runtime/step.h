@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "workers/engine/graph/graph.h"
+#include "workers/engine/runtime/precision.h"
 
 namespace condense::runtime {
 
@@ -19,6 +20,12 @@ namespace condense::runtime {
 struct Call {
   const std::vector<torch::Tensor>& in;
   bool training = false;
+  // The result may be written over input 0, which nothing else reads. Only
+  // kernels that WritesInPlace names are asked to.
+  bool in_place = false;
+  // The node runs once more for its gradients (checkpointing.h): what it keeps
+  // from step to step, as running statistics, has been updated already.
+  bool replay = false;
 
   bool Has(size_t i) const { return i < in.size() && in[i].defined(); }
   // Input `i`, undefined if it is omitted.
@@ -115,6 +122,12 @@ class Step {
   std::vector<graph::ValueId> outputs;
   // Slots that nothing reads after this step.
   std::vector<graph::ValueId> release;
+  CastPolicy cast = CastPolicy::kKeep;
+  // The step that made input 0, where this one may write over it; -1: it may
+  // not.
+  int in_place_of = -1;
+  // Of inputs: whether it is a constant of the graph.
+  std::vector<bool> constant;
   // Reused from call to call.
   std::vector<torch::Tensor> arguments;
 };
