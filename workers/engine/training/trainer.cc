@@ -71,7 +71,9 @@ Trainer::Trainer(runtime::Executor* model, data::Loader* loader,
       loader_(loader),
       loss_(std::move(loss)),
       options_(options),
-      optimizer_(model->parameters(), options.optimizer) {}
+      optimizer_(model->parameters(), options.optimizer) {
+  if (options_.loss_scaling) scaler_.emplace(*options_.loss_scaling);
+}
 
 int64_t Trainer::total_steps() const {
   return options_.epochs * loader_->batches_per_epoch();
@@ -93,8 +95,10 @@ absl::StatusOr<double> Trainer::OneStep(const data::Batch& batch, double lr) {
           {.hint = "lower the learning rate, or look for extreme values in "
                    "the data"});
     }
-    loss.backward();
-    optimizer_.Step(lr);
+    (scaler_ ? scaler_->Scale(loss) : loss).backward();
+    if (!scaler_ || scaler_->Unscale(model_->parameters())) {
+      optimizer_.Step(lr);
+    }
     return value;
   } catch (const std::exception& error) {
     return RuntimeError(error);
@@ -145,6 +149,7 @@ std::map<std::string, torch::Tensor> Trainer::State() const {
   for (const auto& [name, tensor] : model_->buffers()) {
     state[kBuffer + name] = tensor;
   }
+  if (scaler_) state.merge(scaler_->State());
   return state;
 }
 
@@ -170,6 +175,7 @@ absl::Status Trainer::Restore(
     CONDENSE_RETURN_IF_ERROR(copy(kBuffer + name, &tensor));
   }
   CONDENSE_RETURN_IF_ERROR(optimizer_.Restore(state));
+  if (scaler_) CONDENSE_RETURN_IF_ERROR(scaler_->Restore(state));
   position_ = position;
   return absl::OkStatus();
 }

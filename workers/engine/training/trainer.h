@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "workers/engine/data/loader.h"
 #include "workers/engine/runtime/executor.h"
+#include "workers/engine/training/grad_scaler.h"
 #include "workers/engine/training/optimizer.h"
 
 namespace condense::training {
@@ -73,6 +75,8 @@ struct TrainOptions {
   // Normalisation keeps its running statistics: QAT, where it is folded, has
   // none, and anything else wants them to move.
   bool training_mode = true;
+  // Float16 needs it.
+  std::optional<GradScalerOptions> loss_scaling;
 };
 
 // What to do after a step.
@@ -99,6 +103,8 @@ class Trainer {
       const std::function<Next(const StepInfo&)>& after_step);
 
   int64_t total_steps() const;
+  // Steps whose scaled gradients overflowed: they changed nothing.
+  int64_t skipped_steps() const { return scaler_ ? scaler_->skipped() : 0; }
   const Position& position() const { return position_; }
   // Parameters, buffers and moments.
   std::map<std::string, torch::Tensor> State() const;
@@ -113,6 +119,7 @@ class Trainer {
   const LossFunction loss_;
   const TrainOptions options_;
   Optimizer optimizer_;
+  std::optional<GradScaler> scaler_;
   std::function<void()> before_step_;
   Position position_;
 };
