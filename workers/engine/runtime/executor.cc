@@ -20,8 +20,14 @@ using graph::kNoValue;
 using graph::Node;
 using graph::ValueId;
 
+// A quantizer whose scale is trained with the weights (learned_step.h).
+bool HasLearnedScale(const Node& node) {
+  return node.IsFakeQuantize() && node.Has("learned");
+}
+
 // What input `i` of the node is to training, if it is a float constant.
 std::optional<ParameterKind> KindOf(const Node& node, size_t i) {
+  if (HasLearnedScale(node) && i == 1) return ParameterKind::kNorm;
   if (!node.domain.empty()) return std::nullopt;
   const std::string& op = node.op;
   if (op == "Conv" || op == "ConvTranspose" || op == "Gemm") {
@@ -42,7 +48,7 @@ std::optional<ParameterKind> KindOf(const Node& node, size_t i) {
 
 bool IsBuffer(const Node& node, size_t i) {
   return (node.Is("BatchNormalization") && i >= 3) ||
-         (node.IsFakeQuantize() && i >= 1);
+         (node.IsFakeQuantize() && i >= (HasLearnedScale(node) ? 2 : 1));
 }
 
 absl::Status FromException(const std::exception& error) {

@@ -1,0 +1,86 @@
+#ifndef CONDENSE_WORKERS_ENGINE_RUNTIME_FAKE_QUANTIZE_ROWS_H_
+#define CONDENSE_WORKERS_ENGINE_RUNTIME_FAKE_QUANTIZE_ROWS_H_
+
+// The inner loops of fake quantization on the CPU, written once
+// (fake_quantize_loops.h) and compiled for three instruction sets; no LibTorch.
+// One call handles one row: elements that lie one after the other.
+
+#include <cstdint>
+
+namespace condense::runtime {
+
+// What is computed before the quantizer, in the same pass.
+enum class Before {
+  kNothing,
+  // max(x, 0); gradient where x > 0.
+  kRelu,
+  // min(max(x, low), high); gradient where low <= x <= high.
+  kClip
+};
+
+// One bit per element, 16 to a word, the first element lowest: set where the
+// gradient passes. Rows start at a word.
+using PassWord = uint16_t;
+constexpr int64_t kPassWordBits = 16;
+constexpr int64_t PassWords(int64_t n) {
+  return (n + kPassWordBits - 1) / kPassWordBits;
+}
+
+// y = (clip(round_half_even(v / scale) + zero_point, qmin, qmax) - zero_point)
+//     * scale, where v = before(x + addend),
+// each operation rounded to float as in ONNX's QuantizeLinear and
+// DequantizeLinear. Infinities saturate; NaN stays NaN and passes no gradient.
+struct FakeQuantizeRow {
+  // float, or bfloat16 if `bf16` (computed in float). y may be x.
+  const void* x = nullptr;
+  const void* addend = nullptr;  // May be null.
+  void* y = nullptr;
+  int64_t n = 0;
+  bool bf16 = false;
+  // One of each, or one per element if `each`.
+  const float* scale = nullptr;
+  const float* zero_point = nullptr;
+  bool each = false;
+  float qmin = 0;
+  float qmax = 255;
+  Before before = Before::kNothing;
+  float clip_low = 0;
+  float clip_high = 0;
+  // Where not null: PassWords(n) words.
+  PassWord* pass = nullptr;
+  // Where not null: {smallest, largest}, widened to hold every v but NaN.
+  float* seen = nullptr;
+};
+
+// out = pass ? grad : 0. `out` may be `grad`.
+struct PassRow {
+  const void* grad = nullptr;
+  const PassWord* pass = nullptr;
+  void* out = nullptr;
+  int64_t n = 0;
+  bool bf16 = false;
+};
+
+struct FakeQuantizeLoops {
+  // "avx512", "avx2" or "generic".
+  const char* name;
+  void (*quantize)(const FakeQuantizeRow& row);
+  void (*pass)(const PassRow& row);
+  // The largest |x|, NaN passed over.
+  float (*max_abs)(const float* x, int64_t n);
+};
+
+// The fastest that this processor runs.
+const FakeQuantizeLoops& BestFakeQuantizeLoops();
+// Every one that it runs, the slowest first.
+int64_t CountFakeQuantizeLoops();
+const FakeQuantizeLoops& FakeQuantizeLoopsAt(int64_t i);
+
+// What the files per instruction set define.
+extern const FakeQuantizeLoops kGenericLoops;
+extern const FakeQuantizeLoops kAvx2Loops;
+extern const FakeQuantizeLoops kAvx512Loops;
+
+}  // namespace condense::runtime
+
+#endif  // CONDENSE_WORKERS_ENGINE_RUNTIME_FAKE_QUANTIZE_ROWS_H_
