@@ -99,6 +99,39 @@ TEST(SettingsTest, QuantizeOverridesSkipOrNameBits) {
   EXPECT_TRUE(numerics->per_channel);
 }
 
+TEST(SettingsTest, AugmentationsKeepTheirOrderAndNumbers) {
+  const recipe::ParsedRecipe parsed = Parse(
+      "data: {train: {augment: [random_resized_crop: {area_min: 0.5, "
+      "ratio_max: "
+      "2}, horizontal_flip: {probability: 0.25}, mixup: {alpha: 0.3}, "
+      "color_jitter: {hue: 0.1, contrast: 0.2}, cutout, random_crop]}, "
+      "preprocess: {resize: [9, 8], crop: [7, 6], antialias: true}}\n"
+      "stages: [quantize: {mode: ptq}]\n");
+  const v1::DataSource& source = parsed.recipe.data().train();
+  const auto list = AugmentationsOf(source);
+  ASSERT_EQ(list.size(), 5u);
+  const auto& part = std::get<data::RandomResizedCrop>(list[0]);
+  EXPECT_EQ(part.area_min, 0.5);
+  EXPECT_EQ(part.area_max, 1);
+  EXPECT_EQ(part.ratio_max, 2);
+  EXPECT_EQ(std::get<data::HorizontalFlip>(list[1]).probability, 0.25);
+  const auto& jitter = std::get<data::ColorJitter>(list[2]);
+  EXPECT_EQ(jitter.brightness, 0);
+  EXPECT_EQ(jitter.contrast, 0.2);
+  EXPECT_EQ(jitter.saturation, 0);
+  EXPECT_EQ(jitter.hue, 0.1);
+  EXPECT_EQ(std::get<data::Cutout>(list[3]).size, 8);
+  EXPECT_EQ(std::get<data::RandomCrop>(list[4]).padding, 4);
+  EXPECT_EQ(MixupAlphaOf(source), 0.3);
+  EXPECT_EQ(MixupAlphaOf(parsed.recipe.data().eval()), 0);
+  const data::Preprocess preprocess =
+      PreprocessOf(parsed.recipe.data().preprocess());
+  EXPECT_EQ(preprocess.resize_height, 9);
+  EXPECT_EQ(preprocess.crop_height, 7);
+  EXPECT_EQ(preprocess.crop_width, 6);
+  EXPECT_TRUE(preprocess.antialias);
+}
+
 TEST(SettingsTest, AdamAndSgdKeepTheirNumbers) {
   const auto parsed = Parse(
       "stages:\n"
