@@ -10,8 +10,10 @@
 #include "absl/time/clock.h"
 #include "common/files.h"
 #include "workers/engine/export/onnx.h"
+#include "workers/engine/export/torchscript/exporter.h"
 #include "workers/engine/graph/verify.h"
 #include "workers/engine/import/onnx.h"
+#include "workers/engine/import/torchscript/importer.h"
 #include "workers/engine/runtime/executor.h"
 
 namespace condense {
@@ -48,28 +50,64 @@ graph::Graph Large() {
   return graph;
 }
 
-int ImportAgainstCopy() {
-  const auto bytes = onnx_export::ExportOnnx(Large());
+// A format: how a graph becomes bytes, and bytes a graph.
+struct Format {
+  const char* name;
+  absl::StatusOr<std::string> (*write)(const graph::Graph&);
+  absl::StatusOr<graph::Graph> (*read)(const std::string& bytes);
+};
+const Format kFormats[] = {
+    {"import_export_100mb",
+     [](const graph::Graph& g) { return onnx_export::ExportOnnx(g); },
+     [](const std::string& bytes) { return onnx_import::ImportOnnx(bytes); }},
+    {"import_export_100mb_torchscript",
+     [](const graph::Graph& g) {
+       return torchscript_export::ExportTorchScript(g);
+     },
+     [](const std::string& bytes) {
+       torchscript_import::ImportOptions options;
+       options.input_shapes = {graph::Shape{1, kWidth}};
+       return torchscript_import::ImportTorchScript(bytes, options);
+     }},
+};
+
+// One round: what the format takes, of what reading and writing takes.
+absl::Status Round(const Format& format, const std::string& from,
+                   const std::string& to, double* ours, double* copy) {
+  absl::Time start = absl::Now();
+  auto plain = ReadFile(from);
+  if (!plain.ok()) return plain.status();
+  absl::Status status = WriteFileAtomically(to, *plain);
+  if (!status.ok()) return status;
+  *copy = Seconds(start);
+  start = absl::Now();
+  const auto bytes = ReadFile(from);
+  if (!bytes.ok()) return bytes.status();
+  const auto graph = format.read(*bytes);
+  if (!graph.ok()) return graph.status();
+  status = graph::Verify(*graph);
+  if (!status.ok()) return status;
+  const auto again = format.write(*graph);
+  if (!again.ok()) return again.status();
+  status = WriteFileAtomically(to, *again);
+  *ours = Seconds(start);
+  return status;
+}
+
+int ImportAgainstCopy(const Format& format) {
+  const auto bytes = format.write(Large());
   const auto folder = std::filesystem::temp_directory_path();
-  const std::string from = folder / "condense_graph_benchmark.onnx";
+  const std::string from = folder / "condense_graph_benchmark.model";
   const std::string to = from + ".out";
   if (!bytes.ok() || !WriteFileAtomically(from, *bytes).ok()) return 1;
-  std::vector<double> ours, copies;
+  std::vector<double> ours(kRounds), copies(kRounds);
   for (int i = 0; i < kRounds; ++i) {
-    absl::Time start = absl::Now();
-    const auto plain = ReadFile(from);
-    if (!plain.ok() || !WriteFileAtomically(to, *plain).ok()) return 1;
-    copies.push_back(Seconds(start));
-    start = absl::Now();
-    const auto graph = onnx_import::ImportOnnxFile(from);
-    if (!graph.ok() || !graph::Verify(*graph).ok()) return 1;
-    const auto again = onnx_export::ExportOnnx(*graph);
-    if (!again.ok() || !WriteFileAtomically(to, *again).ok()) return 1;
-    ours.push_back(Seconds(start));
+    const absl::Status status = Round(format, from, to, &ours[i], &copies[i]);
+    if (!status.ok()) return 1;
   }
   std::filesystem::remove(from);
   std::filesystem::remove(to);
-  std::printf("{\"benchmark\":\"import_export_100mb\",\"ratio\":%.2f}\n",
+  std::printf("{\"benchmark\":\"%s\",\"ratio\":%.2f}\n", format.name,
               Median(ours) / Median(copies));
   return 0;
 }
@@ -106,5 +144,9 @@ int OverheadPerNode() {
 
 int main() {
   condense::runtime::SetThreads(1);
-  return condense::ImportAgainstCopy() + condense::OverheadPerNode();
+  int failed = 0;
+  for (const auto& format : condense::kFormats) {
+    failed += condense::ImportAgainstCopy(format);
+  }
+  return failed + condense::OverheadPerNode();
 }

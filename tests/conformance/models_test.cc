@@ -196,6 +196,18 @@ void ExpectLearns(const Graph& graph) {
   EXPECT_LT(last, first);
 }
 
+// A LayerNormalization over a size that is not known cannot be told from the
+// operators that opset 13 has for it.
+bool NormalizesOpenSizes(const Graph& graph) {
+  for (graph::NodeId id : graph.order()) {
+    const graph::Node& node = graph.node(id);
+    if (!node.Is("LayerNormalization")) continue;
+    const auto& shape = graph.value(node.inputs[0]).shape;
+    if (!shape || shape->empty() || !shape->back().known()) return true;
+  }
+  return false;
+}
+
 // Written as ONNX of each opset and read again, it is the same graph.
 void ExpectRoundTrips(const Graph& graph, const Recorded& recorded) {
   for (int opset : {13, 17, 21}) {
@@ -205,7 +217,9 @@ void ExpectRoundTrips(const Graph& graph, const Recorded& recorded) {
     auto again = onnx_import::ImportOnnx(*bytes);
     ASSERT_TRUE(again.ok()) << again.status();
     ExpectClose(Forward(*again, recorded.inputs), recorded.outputs);
-    EXPECT_EQ(graph::Difference(graph, *again), "");
+    if (opset > 13 || !NormalizesOpenSizes(graph)) {
+      EXPECT_EQ(graph::Difference(graph, *again), "");
+    }
   }
 }
 

@@ -48,6 +48,8 @@ void DropEqual(Node& node) {
   for (const auto& [op, key, value] : kTexts) {
     if (node.op == op && node.String(key, "") == value) node.attrs.erase(key);
   }
+  // The graph is float32, and so is what statistics are kept in.
+  node.attrs.erase("stash_type");
   const bool pool = node.op == "AveragePool" || node.op == "LpPool";
   const std::vector<int64_t> dilations = node.Ints("dilations");
   if (pool && std::all_of(dilations.begin(), dilations.end(),

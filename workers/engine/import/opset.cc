@@ -1,5 +1,6 @@
 #include "workers/engine/import/opset.h"
 
+#include <limits>
 #include <memory>
 #include <set>
 #include <utility>
@@ -142,6 +143,29 @@ absl::Status OldGroupNorm(Graph& graph, NodeId id) {
     graph.mutable_node(id).inputs[i] = value;
   }
   return absl::OkStatus();
+}
+
+// A part of a shape (opset 15) is cut out of it, as older exporters write it.
+void ShapeThenSlice(Graph& graph, NodeId id) {
+  Node& node = graph.mutable_node(id);
+  if (!node.Has("start") && !node.Has("end")) return;
+  const int64_t start = node.Int("start", 0);
+  const int64_t end = node.Int("end", std::numeric_limits<int64_t>::max());
+  node.attrs.clear();
+  const ValueId all = node.outputs[0];
+  const std::string name = node.name;
+  auto list = [&](const char* what, int64_t value) {
+    return graph.AddConstant(absl::StrCat(name, "/", what),
+                             IntsTensor({value}));
+  };
+  const NodeId slice = graph.InsertAfter(
+      id, "Slice", name + "/slice",
+      {all, list("start", start), list("end", end), list("axis", 0)}, "");
+  const ValueId part = graph.node(slice).outputs[0];
+  graph.ReplaceUses(all, part);
+  graph.mutable_node(slice).inputs[0] = all;
+  // An output keeps its name.
+  if (graph.IsOutput(part)) graph.RenameValue(part, graph.value(all).name);
 }
 
 void BringResize(Graph& graph, Node& node, int from) {
@@ -315,6 +339,7 @@ absl::Status BringNode(Graph& graph, NodeId id, int from) {
     BringResize(graph, node, from);
   }
   DropAttributes(graph, node);
+  if (node.op == "Shape") ShapeThenSlice(graph, id);
   if (from < 7 && node.op == "PRelu") OldPRelu(graph, id);
   if (from < 7 && BroadcastsByAxis(node.op)) OldBroadcast(graph, id);
   if (from < 21 && node.op == "GroupNormalization") {

@@ -156,6 +156,16 @@ TEST(OpsetTest, GroupsOfGroupNormalizationBecomeChannelsBefore21) {
   EXPECT_EQ(Bring(g, 21).ops, "GroupNormalization ");
 }
 
+TEST(OpsetTest, PartsOfAShapeAreCutOut) {
+  const Brought part =
+      Bring(One("Shape", {{"start", int64_t{1}}, {"end", int64_t{-1}}}), 17);
+  EXPECT_EQ(part.ops, "Shape Slice ");
+  EXPECT_TRUE(part.node.attrs.empty());
+  EXPECT_EQ(part.graph.value(part.graph.outputs()[0]).name, "y");
+  EXPECT_EQ(graph::ShapeText(part.graph.value(part.graph.outputs()[0]).shape),
+            "[1]");
+}
+
 TEST(OpsetTest, RoiAlignHadNoHalfPixelBefore16) {
   const std::vector<Tensor> regions = {
       Tensor::Of<float>({1, 4}, std::vector<float>{0, 0, 1, 1}), List({0})};

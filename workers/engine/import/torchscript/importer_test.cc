@@ -127,6 +127,28 @@ TEST(TorchScriptTest, ParametersKeepTheirNames) {
   EXPECT_EQ((*graph->value(graph->inputs()[0]).shape)[0].symbol, "N");
 }
 
+TEST(TorchScriptTest, TheFirstLayerTellsTheShapeAlsoBehindABranch) {
+  const auto graph = ImportTorchScript(
+      Saved(ModuleOf("  if x.dim() == 2:\n    y = x * 2\n  else:\n    y = x\n"
+                     "  return torch.linear(y, self.w)")));
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  EXPECT_EQ(graph::ShapeText(graph->value(graph->inputs()[0]).shape), "[N, 4]");
+}
+
+TEST(TorchScriptTest, HalfPrecisionBecomesFloat32) {
+  torch::jit::Module module = ModuleOf("  return torch.matmul(x, self.w)");
+  module.to(torch::kFloat16);
+  ImportOptions options;
+  options.input_shapes = {graph::Shape{2, 4}};
+  options.input_dtypes = {graph::DType::kFloat16};
+  const auto graph = ImportTorchScript(Saved(module), options);
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  const graph::ValueId w = graph->FindValue("w");
+  ASSERT_NE(w, graph::kNoValue);
+  EXPECT_EQ(graph->value(w).dtype, graph::DType::kFloat32);
+  EXPECT_EQ(graph->value(graph->inputs()[0]).dtype, graph::DType::kFloat32);
+}
+
 TEST(TorchScriptTest, WhatCannotBeReadIsATypedError) {
   const torch::Tensor x = torch::randn({2, 4});
   EXPECT_EQ(ReasonOf("  if bool(x.sum() > 0):\n    return x\n  return -x", x),
