@@ -173,11 +173,18 @@ onnx::ModelProto HalfModel() {
 TEST(ImportOnnxTest, HalfPrecisionBecomesFloat32AndIsDeclaredAgain) {
   const auto graph = ImportOnnx(HalfModel().SerializeAsString());
   ASSERT_TRUE(graph.ok()) << ErrorText(graph.status());
-  EXPECT_EQ(graph::ToText(*graph),
-            "input x: float32 [N, 3, 8, 8]\n"
-            "h: float32 [N, 2, 6, 6] = Conv(x, w: float32 [2, 3, 3, 3])\n"
-            "y: float32 [N, 72] = Reshape(h, [0, -1])\n"
-            "output y\n");
+  EXPECT_THAT(graph::ToText(*graph, graph::TextForm::kElided),
+              testing::MatchesRegex(R"(graph model opset 17 \{
+  metadata condense.dtype.x = "float16"
+  metadata condense.dtype.y = "float16"
+  input x: float32 \[N, 3, 8, 8\]
+  const w: float32 \[2, 3, 3, 3\] = sha256 "[0-9a-f]+"
+  h: float32 \[N, 2, 6, 6\] = Conv\(x, w\) @ conv
+  const sizes_1: int64 \[2\] = \{0, -1\}
+  y: float32 \[N, 72\] = Reshape\(h, sizes_1\)
+  output y
+\}
+)"));
   EXPECT_EQ(graph->ConstantOf(graph->FindValue("w"))->ToFloats(),
             std::vector<float>(54, 1));
   const auto bytes = onnx_export::ExportOnnx(*graph);

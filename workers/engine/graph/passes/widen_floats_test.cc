@@ -38,11 +38,16 @@ TEST(WidenFloatsTest, EverythingIsFloat32AndCastsVanish) {
   ASSERT_TRUE(*WidenFloats().Run(graph));
   EXPECT_FALSE(*WidenFloats().Run(graph)) << "it is not idempotent";
   ASSERT_TRUE(Simplify(graph).ok());
-  EXPECT_EQ(ToText(graph),
-            "input x: float32 [N, 2]\n"
-            "Mul: float32 [N, 2] = Mul(x, w: float32 [2])\n"
-            "y: float32 [N, 2] = Relu(Mul)\n"
-            "output y\n");
+  EXPECT_EQ(ToText(graph), R"(graph model opset 17 {
+  metadata condense.dtype.x = "float16"
+  metadata condense.dtype.y = "float16"
+  input x: float32 [N, 2]
+  const w: float32 [2] = {0.5, 3.0}
+  Mul: float32 [N, 2] = Mul(x, w)
+  y: float32 [N, 2] = Relu(Mul) @ Relu
+  output y
+}
+)");
   EXPECT_EQ(graph.ConstantOf(graph.FindValue("w"))->ToFloats(),
             (std::vector<float>{0.5f, 3}));
 }
