@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "gtest/gtest.h"
+#include "workers/engine/graph/infer_shapes.h"
 #include "workers/engine/import/opset.h"
 #include "workers/engine/import/torchscript/interpreter.h"
 #include "workers/engine/runtime/step.h"
@@ -53,6 +54,18 @@ TEST(OperatorsTest, WhatIsReadHasAKernelAndTheOtherWayRound) {
   for (const auto& [op, kernel] : runtime::AllKernels()) {
     EXPECT_TRUE(known.count(op) > 0 || absl::StartsWith(op, "condense::"))
         << op;
+  }
+}
+
+TEST(OperatorsTest, WhatRunsHasAShapeRuleAndTheOtherWayRound) {
+  std::set<std::string> rules;
+  for (const std::string& op : graph::OperatorsWithShapes()) rules.insert(op);
+  for (const auto& [op, kernel] : runtime::AllKernels()) {
+    EXPECT_TRUE(rules.count(op) > 0) << op << " runs without a shape rule";
+  }
+  for (const std::string& op : rules) {
+    EXPECT_TRUE(runtime::AllKernels().count(op) > 0)
+        << op << " has a shape rule but no kernel";
   }
 }
 

@@ -6,8 +6,9 @@
 
 namespace condense::graph {
 
-// The node has the inputs that its operator cannot do without (ONNX, opset 17).
-// INVALID_ARGUMENT with reason BAD_GRAPH and the node.
+// The node has the inputs that its operator cannot do without, no more inputs
+// and outputs than it knows (ONNX, opset 17, or the first that has it), and at
+// least one output. INVALID_ARGUMENT with reason BAD_GRAPH and the node.
 absl::Status CheckArity(const Node& node);
 
 }  // namespace condense::graph

@@ -98,23 +98,6 @@ TEST(GraphTest, AMissingProducerIsABadGraphAtItsNode) {
   EXPECT_EQ(ErrorDetailOf(status).node, "reader");
 }
 
-TEST(TensorTest, KnowsSizesOfPackedTypes) {
-  const std::vector<int64_t> dims = {3, 3};
-  EXPECT_EQ(Tensor::ByteSize(DType::kFloat32, dims), 36);
-  EXPECT_EQ(Tensor::ByteSize(DType::kInt4, dims), 5);
-  EXPECT_EQ(DTypeFromName(DTypeName(DType::kUint16)), DType::kUint16);
-  EXPECT_EQ(DTypeFromName("nothing"), DType::kUndefined);
-}
-
-TEST(TensorTest, HalfPrecisionReadsAsFloats) {
-  // 1.0 and -2.0 as IEEE 754 binary16, little endian.
-  const Tensor half(DType::kFloat16, {2}, std::string("\x00\x3c\x00\xc0", 4));
-  EXPECT_EQ(half.ToFloats(), (std::vector<float>{1, -2}));
-  // And 1.5 as bfloat16.
-  const Tensor brain(DType::kBFloat16, {1}, std::string("\xc0\x3f", 2));
-  EXPECT_EQ(brain.ToFloats(), std::vector<float>{1.5f});
-}
-
 TEST(GraphTest, ManyOfOneNameAreNumberedFromOneOn) {
   Graph graph;
   for (int i = 0; i < 50; ++i) {

@@ -61,9 +61,24 @@ const RuleTable& Rules() {
 
 }  // namespace
 
+bool IsKnown(const Node& node) {
+  return node.IsFakeQuantize() ||
+         (node.domain.empty() && Rules().count(node.op) > 0);
+}
+
+std::vector<std::string> OperatorsWithShapes() {
+  std::vector<std::string> names;
+  for (const auto& [op, rule] : Rules()) names.push_back(op);
+  names.push_back("condense::FakeQuantize");
+  return names;
+}
+
 absl::Status InferNode(Graph& graph, NodeId id) {
   const Context context{graph, graph.node(id)};
-  if (context.node.IsFakeQuantize()) return SameAsInput(context);
+  if (context.node.IsFakeQuantize()) {
+    CONDENSE_RETURN_IF_ERROR(CheckArity(context.node));
+    return SameAsInput(context);
+  }
   auto rule = Rules().find(context.node.op);
   if (rule == Rules().end() || !context.node.domain.empty()) {
     return absl::OkStatus();

@@ -1,6 +1,9 @@
 #ifndef CONDENSE_WORKERS_ENGINE_GRAPH_INFER_SHAPES_H_
 #define CONDENSE_WORKERS_ENGINE_GRAPH_INFER_SHAPES_H_
 
+#include <string>
+#include <vector>
+
 #include "absl/status/status.h"
 #include "workers/engine/graph/graph.h"
 
@@ -15,6 +18,12 @@ absl::Status InferShapes(Graph& graph);
 
 // The same for one node whose inputs are inferred.
 absl::Status InferNode(Graph& graph, NodeId id);
+
+// Whether the operator has a rule: those of ONNX that models may use, and our
+// own ("condense::FakeQuantize").
+bool IsKnown(const Node& node);
+// All of them, sorted; our own with their domain.
+std::vector<std::string> OperatorsWithShapes();
 
 }  // namespace condense::graph
 

@@ -14,6 +14,7 @@ ValueId Rewriter::Op(absl::string_view op, std::vector<ValueId> inputs,
                                         name, std::move(attrs));
   // What does not fit is reported where all shapes are inferred.
   InferNode(graph_, id).IgnoreError();
+  made_.insert(id);
   return graph_.node(id).outputs[0];
 }
 
@@ -35,6 +36,17 @@ void Rewriter::Replace(ValueId result) {
   graph_.ReplaceUses(old, result);
   graph_.RemoveNode(node_);
   graph_.RenameValue(result, name);
+  const NodeId maker = graph_.value(result).producer;
+  if (made_.count(maker) == 0) return;
+  // The same node again, now that its name is free.
+  const Node node = graph_.node(maker);
+  const NodeId renamed = graph_.InsertAfter(
+      maker, node.op, node_name, node.inputs, name, node.attrs, node.domain);
+  graph_.RemoveNode(maker);
+  // It makes the result itself, which callers may hold.
+  graph_.mutable_value(graph_.node(renamed).outputs[0]).producer = kNoNode;
+  graph_.mutable_node(renamed).outputs[0] = result;
+  graph_.mutable_value(result).producer = renamed;
 }
 
 const Node* MadeBy(const Graph& graph, ValueId id, absl::string_view op) {

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -11,8 +12,9 @@
 
 namespace condense::graph {
 
-// Replaces one node by others: new nodes go right before it, then the last of
-// them takes over its first output, name included.
+// Replaces one node by others: new nodes go right before it, then the one that
+// makes the result takes over its first output, both names included. So a node
+// that is lowered and fused again is called as before.
 class Rewriter {
  public:
   // `graph` must outlive the rewriter.
@@ -29,6 +31,7 @@ class Rewriter {
  private:
   Graph& graph_;
   const NodeId node_;
+  std::set<NodeId> made_;
 };
 
 // --- What passes that look for patterns ask --------------------------------

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "workers/engine/graph/bodies.h"
 #include "workers/engine/quantization/quantizer.h"
 
 namespace condense::pipeline {
@@ -123,6 +124,14 @@ std::vector<report::Layer> LayerTable(
       DescribeQuantizer(after, node, *quantizer, *weight, &layer);
     }
     layer.frozen_reason = FrozenReason(frozen, profile, node.name);
+    layers.push_back(std::move(layer));
+  }
+  for (const graph::InnerLayer& inner : graph::InnerLayers(after)) {
+    report::Layer layer;
+    layer.name = inner.name;
+    layer.op = inner.op;
+    layer.size_bytes = inner.bytes;
+    layer.frozen_reason = FrozenReason(frozen, profile, inner.name);
     layers.push_back(std::move(layer));
   }
   return layers;

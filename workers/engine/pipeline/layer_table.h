@@ -12,7 +12,7 @@ namespace condense::pipeline {
 
 // A row per Conv, Gemm and MatMul of `after` that has weights: its channels
 // beside those of the node of this name in `before`, its quantizer, sparsity,
-// noise and bytes. `frozen`: by "prune/NAME" and "quantize/PROFILE/NAME".
+// noise and bytes. Layers in bodies of control flow follow, frozen. `frozen`: by "prune/NAME" and "quantize/PROFILE/NAME".
 std::vector<report::Layer> LayerTable(
     const graph::Graph& before, const graph::Graph& after,
     const std::map<std::string, std::string>& frozen,

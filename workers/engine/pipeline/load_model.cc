@@ -17,6 +17,9 @@
 namespace condense::pipeline {
 namespace {
 
+// Branches in branches.
+constexpr int kFoldRoundsMax = 16;
+
 absl::StatusOr<graph::Graph> Import(const std::string& path,
                                     const LoadOptions& options) {
   CONDENSE_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
@@ -36,8 +39,12 @@ absl::StatusOr<graph::Graph> Import(const std::string& path,
 absl::StatusOr<graph::Graph> LoadModel(const std::string& path,
                                        const LoadOptions& options) {
   CONDENSE_ASSIGN_OR_RETURN(graph::Graph graph, Import(path, options));
-  CONDENSE_ASSIGN_OR_RETURN(const bool folded, runtime::FoldNodes(&graph));
-  if (folded) CONDENSE_RETURN_IF_ERROR(graph::Simplify(graph));
+  // Conditions that fold open branches, in which more folds.
+  for (int round = 0; round < kFoldRoundsMax; ++round) {
+    CONDENSE_ASSIGN_OR_RETURN(const bool folded, runtime::FoldNodes(&graph));
+    if (!folded) break;
+    CONDENSE_RETURN_IF_ERROR(graph::Simplify(graph));
+  }
   return graph;
 }
 

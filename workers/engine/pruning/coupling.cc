@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "workers/engine/graph/bodies.h"
 #include "workers/engine/pruning/channel_walk.h"
 #include "workers/engine/pruning/units.h"
 
@@ -95,6 +96,9 @@ Coupling FindCoupling(const Graph& graph, const std::set<std::string>& keep) {
   std::vector<int> cluster_of_channel;
   MakeClusters(&coupling, &cluster_of_channel);
   NameLayers(walk, units, number, cluster_of_channel, &coupling);
+  for (const graph::InnerLayer& layer : graph::InnerLayers(graph)) {
+    coupling.frozen[layer.name] = layer.reason;
+  }
   for (const auto& count : walk.counts()) {
     Coupling::Count numbered = count;
     for (auto& list : numbered.channels) {

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "workers/engine/graph/bodies.h"
 #include "workers/engine/graph/infer_shapes.h"
 
 namespace condense::quantization {
@@ -46,6 +47,9 @@ class Placer {
   }
 
   absl::StatusOr<Placement> Run() {
+    for (const graph::InnerLayer& layer : graph::InnerLayers(graph())) {
+      placement_.frozen[layer.name] = layer.reason;
+    }
     FindKernels();
     MarkValues();
     const std::vector<NodeId> order = graph().order();

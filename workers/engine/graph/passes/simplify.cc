@@ -13,6 +13,7 @@
 #include "workers/engine/graph/passes/fuse_swish.h"
 #include "workers/engine/graph/passes/merge_transposes.h"
 #include "workers/engine/graph/passes/push_transposes.h"
+#include "workers/engine/graph/passes/inline_control_flow.h"
 #include "workers/engine/graph/passes/remove_identity.h"
 #include "workers/engine/graph/passes/symbolic_batch.h"
 #include "workers/engine/graph/verify.h"
@@ -26,11 +27,12 @@ constexpr int kRoundsMax = 100;
 }  // namespace
 
 absl::Status Simplify(Graph& graph, const SimplifyOptions& options) {
-  CONDENSE_RETURN_IF_ERROR(Verify(graph));
+  CONDENSE_RETURN_IF_ERROR(Verify(graph, {.types = false}));
   CONDENSE_RETURN_IF_ERROR(InferShapes(graph));
   if (options.only_infer) return absl::OkStatus();
   const SymbolicBatch symbolic_batch;
   const FoldConstants fold_constants;
+  const InlineControlFlow inline_control_flow;
   const RemoveIdentity remove_identity;
   const CommonSubexpressions common_subexpressions;
   const FuseBias fuse_bias;
@@ -43,10 +45,20 @@ absl::Status Simplify(Graph& graph, const SimplifyOptions& options) {
   const PushTransposes push_transposes;
   const DeadCode dead_code;
   const Pass* passes[] = {
-      &fold_constants,  &remove_identity, &common_subexpressions,
-      &fuse_gelu,       &fuse_group_norm, &fuse_hard_swish,
-      &fuse_layer_norm, &fuse_swish,      &merge_transposes,
-      &push_transposes, &fuse_bias,       &dead_code};
+      &fold_constants,
+      &inline_control_flow,
+      &remove_identity,
+      &common_subexpressions,
+      &fuse_gelu,
+      &fuse_group_norm,
+      &fuse_hard_swish,
+      &fuse_layer_norm,
+      &fuse_swish,
+      &merge_transposes,
+      &push_transposes,
+      &fuse_bias,
+      &dead_code,
+  };
   bool tried_batch = false;
   for (int round = 0; round < kRoundsMax; ++round) {
     bool changed = false;
@@ -54,7 +66,7 @@ absl::Status Simplify(Graph& graph, const SimplifyOptions& options) {
       CONDENSE_ASSIGN_OR_RETURN(bool did, pass->Run(graph));
       if (!did) continue;
       changed = true;
-      CONDENSE_RETURN_IF_ERROR(Verify(graph));
+      CONDENSE_RETURN_IF_ERROR(Verify(graph, {.types = false}));
       CONDENSE_RETURN_IF_ERROR(InferShapes(graph));
     }
     if (changed) continue;

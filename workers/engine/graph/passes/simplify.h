@@ -11,7 +11,8 @@ struct SimplifyOptions {
   bool only_infer = false;
 };
 
-// What every imported graph goes through: constants folded, identities and
+// What every imported graph goes through: constants folded, control flow that
+// does not depend on data resolved, identities and
 // repetitions removed, decomposed operators fused until nothing changes, then
 // symbolic_batch; shapes are inferred and
 // the graph is verified after each.

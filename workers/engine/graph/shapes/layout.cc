@@ -292,9 +292,9 @@ absl::Status Pad(const Context& c) {
   for (size_t i = 0; i < x->size(); ++i) {
     const int64_t added = (*pads)[i] + (*pads)[i + x->size()];
     if (added == 0) continue;
-    out[i] = out[i].known() ? Dim(out[i].value + added) : Dim();
-    if (out[i].known() && out[i].value < 0)
-      return c.Mismatch("a negative size");
+    const bool known = out[i].known();
+    if (known && out[i].value + added < 0) return c.Mismatch("a negative size");
+    out[i] = known ? Dim(out[i].value + added) : Dim();
   }
   c.Set(0, c.DTypeAt(0), out);
   return absl::OkStatus();
