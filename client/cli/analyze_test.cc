@@ -28,6 +28,11 @@ TEST(AnalyzeTest, BecomesTheEngineInPathWithItsFlags) {
               testing::ExitedWithCode(7), "^analyze m.onnx --profile p\n");
   EXPECT_EXIT(RunCondense({"analyze", "m.onnx", "--json"}, out, err, -1),
               testing::ExitedWithCode(7), "^analyze m.onnx --json\n");
+  EXPECT_EXIT(RunCondense({"analyze", "--model=m.pt", "--input-shape",
+                           "Nx3x8x8", "--sort", "time", "--all"},
+                          out, err, -1),
+              testing::ExitedWithCode(7),
+              "^analyze m.pt --input-shape Nx3x8x8 --sort time --all\n");
   EXPECT_EXIT(RunCondense({"--json", "analyze", "m.onnx"}, out, err, -1),
               testing::ExitedWithCode(7), "^analyze --json m.onnx\n");
   setenv("PATH", path.c_str(), 1);

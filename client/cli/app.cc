@@ -227,7 +227,9 @@ void AddInformation(CLI::App& app, Flags* flags) {
 // The rest of its command line belongs to condense-engine.
 void AddAnalyze(CLI::App& app, Flags* flags) {
   CLI::App* c = Command(app, flags, "Without a server", "analyze",
-                        "Show a model's operators, size and cost", nullptr);
+                        "Show what is in a model and what can be compressed",
+                        nullptr);
+  c->set_help_flag();
   c->fallthrough(false);
   c->prefix_command();
   c->callback([c, flags] {

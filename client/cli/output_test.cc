@@ -66,24 +66,10 @@ TEST(ErrorPrintTest, IsTextOrOneJsonObject) {
   EXPECT_EQ(error["nearest"], "epochs");
 }
 
-TEST(HumanTest, NumbersHaveThreeDigitsAndDecimalUnits) {
-  EXPECT_EQ(HumanBytes(0), "0 B");
-  EXPECT_EQ(HumanBytes(999), "999 B");
-  EXPECT_EQ(HumanBytes(1000), "1.00 kB");
-  EXPECT_EQ(HumanBytes(71234), "71.2 kB");
-  EXPECT_EQ(HumanBytes(412345), "412 kB");
-  EXPECT_EQ(HumanBytes(999600), "1.00 MB");
+TEST(HumanTest, DurationsAreClockTimes) {
   EXPECT_EQ(HumanDuration(absl::Seconds(7)), "0:07");
   EXPECT_EQ(HumanDuration(absl::Seconds(7389)), "2:03:09");
   EXPECT_EQ(HumanDuration(-absl::Seconds(7)), "0:00");
-  EXPECT_EQ(Percent(.9812, 1), "98.1 %");
-}
-
-TEST(TableTest, ColumnsAreAsWideAsTheirLongestCell) {
-  EXPECT_EQ(Table({{"A", "LONG", "C"}, {"a → b", "x", "c"}}, 1),
-            " A      LONG  C\n"
-            " a → b  x     c\n");
-  EXPECT_EQ(Table({{"A", ""}}), "A\n");
 }
 
 }  // namespace

@@ -5,20 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "common/terminal.h"
+
 namespace condense::cli {
-
-// A terminal's size in characters.
-struct TerminalSize {
-  int width = 80;
-  int height = 24;
-};
-
-// True: `fd` is a terminal that understands cursor movement.
-bool IsLiveTerminal(int fd);
-// Of the terminal behind `fd`; the default where it has none.
-TerminalSize SizeOfTerminal(int fd);
-// True if the locale of the environment says UTF-8.
-bool LocaleIsUtf8();
 
 // Draws lines over those drawn before. Not thread-safe.
 class Screen {

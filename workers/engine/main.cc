@@ -197,7 +197,14 @@ int Main(int argc, char** argv) {
   CLI::App* analyze = tool("analyze", "what is in a model", [&] {
     return pipeline::Analyze(options.model, options.analyze);
   });
-  analyze->add_flag("--json", options.analyze.json);
+  analyze->add_flag("--json", options.analyze.json, "for machines");
+  analyze->add_flag("--text", options.analyze.text, "the graph itself");
+  analyze->add_flag("--all", options.analyze.all,
+                    "every layer, however small the terminal");
+  analyze->add_option("--sort", options.analyze.sort,
+                      "layers by bytes, macs, activations, time or order");
+  analyze->add_option("--profile", options.analyze.profile,
+                      "a device profile's id or file");
   AddShape(analyze, &options.analyze.model);
 
   try {

@@ -1,127 +1,88 @@
 // condense-engine analyze.
 
-#include <cstdio>
-#include <map>
+#include <unistd.h>
 
-#include "absl/strings/str_cat.h"
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <system_error>
+
+#include "common/error.h"
 #include "common/files.h"
+#include "common/profiles/profiles.h"
 #include "common/status_macros.h"
+#include "common/terminal.h"
 #include "nlohmann/json.hpp"
-#include "workers/engine/graph/cost.h"
+#include "workers/engine/graph/text.h"
+#include "workers/engine/pipeline/analysis.h"
+#include "workers/engine/pipeline/analysis_text.h"
 #include "workers/engine/pipeline/commands.h"
 #include "workers/engine/pipeline/load_model.h"
-#include "workers/engine/pruning/coupling.h"
 
 namespace condense::pipeline {
 namespace {
 
-using graph::Graph;
-using graph::Node;
-using graph::NodeId;
-using nlohmann::ordered_json;
+constexpr char kDefaultProfile[] = "onnxruntime-cpu-x86-vnni";
+// Lines of a terminal that are not for layers, and the fewest layers shown.
+constexpr int kOtherLines = 30;
+constexpr int kLayersMin = 12;
 
-ordered_json ValueJson(const Graph& graph, graph::ValueId id) {
-  const graph::Value& value = graph.value(id);
-  return {{"name", value.name},
-          {"dtype", std::string(graph::DTypeName(value.dtype))},
-          {"shape", graph::ShapeText(value.shape)}};
+const std::map<std::string, AnalysisSort>& Sorts() {
+  static const auto& sorts = *new std::map<std::string, AnalysisSort>{
+      {"bytes", AnalysisSort::kBytes},
+      {"macs", AnalysisSort::kMacs},
+      {"activations", AnalysisSort::kActivations},
+      {"time", AnalysisSort::kTime},
+      {"order", AnalysisSort::kOrder}};
+  return sorts;
 }
 
-ordered_json LayersJson(const Graph& graph) {
-  const std::vector<graph::Cost> costs = graph::CostPerNode(graph);
-  const pruning::Coupling coupling = pruning::FindCoupling(graph);
-  ordered_json layers = ordered_json::array();
-  for (NodeId id : graph.order()) {
-    const Node& node = graph.node(id);
-    if (costs[id].macs == 0) continue;
-    ordered_json layer = {
-        {"name", node.name},
-        {"op", node.op},
-        {"shape", graph::ShapeText(graph.value(node.outputs[0]).shape)},
-        {"macs", costs[id].macs},
-        {"parameters", costs[id].parameters}};
-    const auto frozen = coupling.frozen.find(node.name);
-    const auto cluster = coupling.cluster_of_layer.find(node.name);
-    if (cluster != coupling.cluster_of_layer.end()) {
-      layer["prunable_channels"] =
-          coupling.clusters[cluster->second].channels.size();
-    } else if (frozen != coupling.frozen.end()) {
-      layer["frozen_reason"] = frozen->second;
-    }
-    layers.push_back(std::move(layer));
-  }
-  return layers;
-}
-
-ordered_json Describe(const Graph& graph, int64_t size_bytes) {
-  std::map<std::string, int> operators;
-  for (NodeId id : graph.order()) ++operators[graph.node(id).op];
-  const graph::Cost cost = graph::CostOf(graph);
-  ordered_json out = {{"name", graph.name},
-                      {"size_bytes", size_bytes},
-                      {"parameters", cost.parameters},
-                      {"macs", cost.macs},
-                      {"inputs", ordered_json::array()},
-                      {"outputs", ordered_json::array()},
-                      {"operators", operators},
-                      {"layers", LayersJson(graph)}};
-  for (auto id : graph.inputs()) out["inputs"].push_back(ValueJson(graph, id));
-  for (auto id : graph.outputs()) {
-    out["outputs"].push_back(ValueJson(graph, id));
-  }
-  return out;
-}
-
-void Print(const ordered_json& model) {
-  std::printf("%s: %lld parameters, %lld multiply-accumulates, %lld bytes\n",
-              model["name"].get<std::string>().c_str(),
-              model["parameters"].get<long long>(),   // NOLINT: printf
-              model["macs"].get<long long>(),         // NOLINT: printf
-              model["size_bytes"].get<long long>());  // NOLINT: printf
-  for (const char* key : {"inputs", "outputs"}) {
-    for (const auto& value : model[key]) {
-      std::printf("%-7s %s: %s %s\n", key,
-                  value["name"].get<std::string>().c_str(),
-                  value["dtype"].get<std::string>().c_str(),
-                  value["shape"].get<std::string>().c_str());
-    }
-  }
-  std::printf("operators");
-  for (const auto& [op, count] : model["operators"].items()) {
-    std::printf(" %s %d,", op.c_str(), count.get<int>());
-  }
-  std::printf("\n%-32s %-10s %-18s %12s %12s  %s\n", "layer", "op", "output",
-              "macs", "parameters", "pruning");
-  for (const auto& layer : model["layers"]) {
-    const std::string pruning =
-        layer.contains("prunable_channels")
-            ? absl::StrCat(layer["prunable_channels"].get<int>(), " channels")
-        : layer.contains("frozen_reason")
-            ? layer["frozen_reason"].get<std::string>()
-            : "";
-    std::printf("%-32s %-10s %-18s %12lld %12lld  %s\n",
-                layer["name"].get<std::string>().c_str(),
-                layer["op"].get<std::string>().c_str(),
-                layer["shape"].get<std::string>().c_str(),
-                layer["macs"].get<long long>(),        // NOLINT: printf
-                layer["parameters"].get<long long>(),  // NOLINT: printf
-                pruning.c_str());
-  }
+absl::StatusOr<AnalysisSort> SortOf(const std::string& name) {
+  auto it = Sorts().find(name);
+  if (it != Sorts().end()) return it->second;
+  std::vector<std::string> names;
+  for (const auto& [known, sort] : Sorts()) names.push_back(known);
+  return MakeError(absl::StatusCode::kInvalidArgument, "UNKNOWN_SORT",
+                   "nothing is sorted by '" + name + "'",
+                   {.field = "--sort",
+                    .nearest = NearestName(name, names),
+                    .hint = "bytes, macs, activations, time or order"});
 }
 
 }  // namespace
 
 absl::Status Analyze(const std::string& model, const AnalyzeOptions& options) {
-  CONDENSE_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(model));
-  CONDENSE_ASSIGN_OR_RETURN(const Graph graph,
+  AnalysisTextOptions text;
+  CONDENSE_ASSIGN_OR_RETURN(text.sort, SortOf(options.sort));
+  text.default_profile = options.profile.empty();
+  CONDENSE_ASSIGN_OR_RETURN(
+      const v1::DeviceProfile profile,
+      profiles::LoadProfile(text.default_profile ? kDefaultProfile
+                                                 : options.profile));
+  CONDENSE_ASSIGN_OR_RETURN(const graph::Graph graph,
                             LoadModelWith(model, options.model));
-  const ordered_json description =
-      Describe(graph, static_cast<int64_t>(bytes.size()));
-  if (options.json) {
-    std::printf("%s\n", description.dump().c_str());
-  } else {
-    Print(description);
+  if (options.text) {
+    std::fputs(graph::ToText(graph, graph::TextForm::kElided).c_str(), stdout);
+    return absl::OkStatus();
   }
+  std::error_code unknown;
+  const auto size_bytes =
+      static_cast<int64_t>(std::filesystem::file_size(model, unknown));
+  CONDENSE_ASSIGN_OR_RETURN(Analysis analysis,
+                            AnalyzeGraph(graph, size_bytes, profile));
+  if (options.json) {
+    std::printf("%s\n", AnalysisJson(graph, analysis).dump().c_str());
+    return absl::OkStatus();
+  }
+  analysis.name = std::filesystem::path(model).filename().string();
+  if (isatty(STDOUT_FILENO) == 1) {
+    const TerminalSize size = SizeOfTerminal(STDOUT_FILENO);
+    text.width = size.width;
+    text.layers_max =
+        options.all ? 0 : std::max(kLayersMin, size.height - kOtherLines);
+  }
+  std::fputs(AnalysisText(graph, analysis, text).c_str(), stdout);
   return absl::OkStatus();
 }
 

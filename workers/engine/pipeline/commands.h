@@ -58,9 +58,18 @@ absl::Status Convert(const std::string& model, const ConvertOptions& options);
 
 struct AnalyzeOptions {
   bool json = false;
+  // The graph's text form (graph/text.h) instead.
+  bool text = false;
+  // Every layer, also on a terminal that is too small.
+  bool all = false;
+  // bytes, macs, activations, time or order.
+  std::string sort = "bytes";
+  // A built-in profile's id or a file; empty: onnxruntime-cpu-x86-vnni.
+  std::string profile;
   ModelOptions model;
 };
-// Operators, parameters, multiply-accumulates and what can be pruned.
+// What is in a model, where its bytes and its time are, what can be pruned and
+// quantized on the profile and what cannot, and why (analysis_text.h).
 absl::Status Analyze(const std::string& model, const AnalyzeOptions& options);
 
 // Picks the device and does what is slow the first time (thread pool, first

@@ -1,6 +1,9 @@
 #include "workers/engine/pipeline/roofline.h"
 
 #include <algorithm>
+#include <numeric>
+#include <set>
+#include <string>
 
 #include "workers/engine/graph/cost.h"
 
@@ -16,19 +19,25 @@ bool IsQuantized(const graph::Graph& graph, const graph::Node& node) {
   return source.Is("DequantizeLinear") || source.IsFakeQuantize();
 }
 
+// No runtime touches the elements.
+bool IsFree(const graph::Node& node) {
+  if (node.IsFakeQuantize()) return true;
+  static const auto& free = *new std::set<std::string>{
+      "QuantizeLinear", "DequantizeLinear", "Reshape", "Flatten",
+      "Squeeze",        "Unsqueeze",        "Identity"};
+  return node.domain.empty() && free.count(node.op) > 0;
+}
+
 }  // namespace
 
-double EstimateLatencyMs(const graph::Graph& graph,
-                         const v1::Roofline& roofline) {
+std::vector<double> EstimateSecondsPerNode(const graph::Graph& graph,
+                                           const v1::Roofline& roofline) {
   const std::vector<graph::Cost> costs = graph::CostPerNode(graph);
-  double seconds = 0;
+  std::vector<double> seconds(costs.size(), 0);
   for (graph::NodeId id : graph.order()) {
     const graph::Node& node = graph.node(id);
     const graph::Cost& cost = costs[id];
-    const bool moves_only = node.IsFakeQuantize() ||
-                            node.Is("QuantizeLinear") ||
-                            node.Is("DequantizeLinear");
-    if (moves_only) continue;
+    if (IsFree(node)) continue;
     const bool quantized = IsQuantized(graph, node);
     const double rate = quantized ? roofline.int8_macs_per_second()
                                   : roofline.float_macs_per_second();
@@ -36,10 +45,16 @@ double EstimateLatencyMs(const graph::Graph& graph,
     const double bytes =
         static_cast<double>(cost.parameter_bytes) +
         static_cast<double>(cost.activation_bytes) * (quantized ? 0.25 : 1.0);
-    seconds += std::max(static_cast<double>(cost.macs) / rate,
-                        bytes / roofline.bytes_per_second());
+    seconds[id] = std::max(static_cast<double>(cost.macs) / rate,
+                           bytes / roofline.bytes_per_second());
   }
-  return seconds * 1e3;
+  return seconds;
+}
+
+double EstimateLatencyMs(const graph::Graph& graph,
+                         const v1::Roofline& roofline) {
+  const std::vector<double> seconds = EstimateSecondsPerNode(graph, roofline);
+  return std::accumulate(seconds.begin(), seconds.end(), 0.0) * 1e3;
 }
 
 }  // namespace condense::pipeline

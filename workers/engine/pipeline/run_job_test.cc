@@ -7,10 +7,13 @@
 #include "common/digest.h"
 #include "common/error.h"
 #include "common/files.h"
+#include "common/profiles/profiles.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "workers/engine/data/dataset.h"
+#include "workers/engine/pipeline/analysis.h"
+#include "workers/engine/pipeline/load_model.h"
 #include "workers/engine/runtime/executor.h"
 
 namespace condense::pipeline {
@@ -117,6 +120,13 @@ TEST_F(RunJobTest, AfterTrainingQuantizationShrinksTheFileAndKeepsAccuracy) {
   }
   EXPECT_FALSE(fs::exists(folder + "/checkpoints"));
   EXPECT_EQ(sink_.events.back().done().outcome(), v1::Done::SUCCEEDED);
+  // What analyze predicts before is what came out.
+  const auto analysis = AnalyzeGraph(*LoadModel(digits_ + "/model.onnx"), 1,
+                                     *profiles::LoadProfile(kProfile));
+  ASSERT_TRUE(analysis.ok()) << analysis.status();
+  EXPECT_NEAR(static_cast<double>(*analysis->size_8bit) /
+                  report["compressed"]["size_bytes"].get<double>(),
+              1, 0.03);
 }
 
 TEST_F(RunJobTest, AGateThatFailsIsAnotherVerdictNotAFailure) {
