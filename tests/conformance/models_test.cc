@@ -19,6 +19,8 @@
 #include "workers/engine/data/file_tree.h"
 #include "workers/engine/export/onnx.h"
 #include "workers/engine/export/torchscript/exporter.h"
+#include "workers/engine/graph/infer_shapes.h"
+#include "workers/engine/graph/passes/fold_batch_norm.h"
 #include "workers/engine/graph/same_graph.h"
 #include "workers/engine/import/onnx.h"
 #include "workers/engine/import/tensor_file.h"
@@ -223,6 +225,16 @@ void ExpectRoundTrips(const Graph& graph, const Recorded& recorded) {
   }
 }
 
+// Batch normalisation folded, it is the same function.
+void ExpectFolds(const Graph& graph, const Recorded& recorded) {
+  Graph folded = graph;
+  const auto changed = graph::FoldBatchNorm().Run(folded);
+  ASSERT_TRUE(changed.ok()) << changed.status();
+  if (!*changed) return;
+  ASSERT_TRUE(graph::InferShapes(folded).ok());
+  ExpectClose(Forward(folded, recorded.inputs), recorded.outputs);
+}
+
 std::vector<Tensor> RunScript(const std::string& bytes,
                               const std::vector<Tensor>& inputs) {
   std::istringstream stream(bytes);
@@ -279,6 +291,7 @@ TEST_P(ModelsTest, RunsAsRecordedAndIsWrittenAndTrained) {
   } else {
     ExpectClose(Forward(*graph, recorded.inputs), recorded.outputs);
   }
+  ExpectFolds(*graph, recorded);
   ExpectRoundTrips(*graph, recorded);
   ExpectTorchScript(*graph, recorded);
   ExpectLearns(*graph);

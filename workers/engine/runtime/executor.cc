@@ -28,6 +28,10 @@ bool HasLearnedScale(const Node& node) {
 // What input `i` of the node is to training, if it is a float constant.
 std::optional<ParameterKind> KindOf(const Node& node, size_t i) {
   if (HasLearnedScale(node) && i == 1) return ParameterKind::kNorm;
+  // A quantized weight is trained through its quantizer.
+  if (node.IsFakeQuantize() && i == 0 && node.String("role", "") == "weight") {
+    return ParameterKind::kWeight;
+  }
   if (!node.domain.empty()) return std::nullopt;
   const std::string& op = node.op;
   if (op == "Conv" || op == "ConvTranspose" || op == "Gemm") {

@@ -71,7 +71,7 @@ TEST(FoldBatchNormTest, IntoMatMulWithAndWithoutItsAdd) {
   const ValueId product = bare.Op("MatMul", {bare.x, bare.Random({4, 3})});
   EXPECT_EQ(Ops(ExpectKeepsOutputs(FoldBatchNorm(),
                                    bare.Done(bare.Norm(product, 3)))),
-            "MatMul Add ");
+            "Gemm ");
 }
 
 TEST(FoldBatchNormTest, ThroughFlattenUnsqueezeAndTranspose) {

@@ -42,10 +42,20 @@ class Evaluator {
       return Reshaped(node, std::move(*x));
     }
     if (node.op == "Transpose") return Transpose(node, *x);
-    if (node.op == "Add" || node.op == "Sub" || node.op == "Mul" ||
-        node.op == "Div") {
-      return Arithmetic(node, *x);
+    if (node.op == "Where") return Where(node, *x);
+    if (node.op == "Range") return Range(node, *x);
+    if (node.op == "Neg" || node.op == "Not" || node.op == "Abs") {
+      for (auto& v : x->values) {
+        if (!v) continue;
+        if (node.op == "Not") {
+          v = *v == 0;
+        } else if (node.op == "Neg" || *v < 0) {
+          v = Negated(*v);
+        }
+      }
+      return x;
     }
+    if (IsPairwise(node.op)) return Arithmetic(node, *x);
     return std::nullopt;
   }
 
@@ -180,6 +190,9 @@ class Evaluator {
   std::optional<Partial> Cast(const Node& node, Partial x) const {
     const DType to = DTypeFromName(node.String("to", ""));
     if (IsFloating(to) || to == DType::kUndefined) return std::nullopt;
+    for (auto& v : x.values) {
+      if (v && to == DType::kBool) v = *v != 0;
+    }
     return x;
   }
 
@@ -206,6 +219,93 @@ class Evaluator {
     return out;
   }
 
+  static bool IsPairwise(const std::string& op) {
+    return op == "Add" || op == "Sub" || op == "Mul" || op == "Div" ||
+           op == "Mod" || op == "Min" || op == "Max" || op == "Equal" ||
+           op == "Greater" || op == "Less" || op == "GreaterOrEqual" ||
+           op == "LessOrEqual" || op == "And" || op == "Or";
+  }
+
+  static std::optional<int64_t> Defined(bool overflows, const int64_t& value) {
+    return overflows ? std::nullopt : std::optional(value);
+  }
+
+  static std::optional<int64_t> Negated(int64_t v) {
+    int64_t z = 0;
+    return Defined(__builtin_sub_overflow(int64_t{0}, v, &z), z);
+  }
+
+  // nullopt where the result is not defined.
+  static std::optional<int64_t> Pairwise(const Node& node, int64_t x,
+                                         int64_t y) {
+    const std::string& op = node.op;
+    int64_t z = 0;
+    if (op == "Add") return Defined(__builtin_add_overflow(x, y, &z), z);
+    if (op == "Sub") return Defined(__builtin_sub_overflow(x, y, &z), z);
+    if (op == "Mul") return Defined(__builtin_mul_overflow(x, y, &z), z);
+    if (op == "Min") return std::min(x, y);
+    if (op == "Max") return std::max(x, y);
+    if (op == "Equal") return x == y;
+    if (op == "Greater") return x > y;
+    if (op == "Less") return x < y;
+    if (op == "GreaterOrEqual") return x >= y;
+    if (op == "LessOrEqual") return x <= y;
+    if (op == "And") return x != 0 && y != 0;
+    if (op == "Or") return x != 0 || y != 0;
+    if (y == 0 || y == -1) return std::nullopt;
+    if (op == "Div") return x / y;
+    // The sign is the divisor's, or with fmod the dividend's.
+    const int64_t rest = x % y;
+    const bool turns =
+        node.Int("fmod", 0) == 0 && rest != 0 && (rest < 0) != (y < 0);
+    return turns ? rest + y : rest;
+  }
+
+  // condition, x, y of equal size, or single elements.
+  std::optional<Partial> Where(const Node& node, const Partial& c) const {
+    const auto x = At(node.input(1)), y = At(node.input(2));
+    if (!x || !y) return std::nullopt;
+    const size_t size =
+        std::max({c.values.size(), x->values.size(), y->values.size()});
+    for (const Partial* p : {&c, &*x, &*y}) {
+      if (p->dims.size() > 1 ||
+          (p->values.size() != size && p->values.size() != 1)) {
+        return std::nullopt;
+      }
+    }
+    Partial out;
+    if (std::max({c.dims.size(), x->dims.size(), y->dims.size()}) == 1) {
+      out.dims = {static_cast<int64_t>(size)};
+    }
+    auto at = [](const Partial& p, size_t i) {
+      return p.values[p.values.size() == 1 ? 0 : i];
+    };
+    for (size_t i = 0; i < size; ++i) {
+      const auto chosen = at(c, i);
+      out.values.push_back(!chosen   ? std::nullopt
+                           : *chosen ? at(*x, i)
+                                     : at(*y, i));
+    }
+    return out;
+  }
+
+  std::optional<Partial> Range(const Node& node, const Partial& start) const {
+    const auto limit = At(node.input(1)), step = At(node.input(2));
+    if (!limit || !step || !start.Complete() || !limit->Complete() ||
+        !step->Complete() || start.values.size() != 1 ||
+        limit->values.size() != 1 || step->values.size() != 1 ||
+        *step->values[0] == 0) {
+      return std::nullopt;
+    }
+    Partial out{{0}, {}};
+    const int64_t by = *step->values[0], end = *limit->values[0];
+    for (int64_t v = *start.values[0]; by > 0 ? v < end : v > end; v += by) {
+      if (++out.dims[0] > kElementsMax) return std::nullopt;
+      out.values.push_back(v);
+    }
+    return out;
+  }
+
   std::optional<Partial> Arithmetic(const Node& node, const Partial& a) const {
     const auto b = At(node.input(1));
     if (!b) return std::nullopt;
@@ -221,12 +321,7 @@ class Evaluator {
       const auto& x = a.values[a.values.size() == 1 ? 0 : i];
       const auto& y = b->values[b->values.size() == 1 ? 0 : i];
       std::optional<int64_t> z;
-      if (x && y) {
-        if (node.op == "Add") z = *x + *y;
-        if (node.op == "Sub") z = *x - *y;
-        if (node.op == "Mul") z = *x * *y;
-        if (node.op == "Div" && *y != 0) z = *x / *y;
-      }
+      if (x && y) z = Pairwise(node, *x, *y);
       out.values.push_back(z);
     }
     return out;
@@ -239,6 +334,11 @@ class Evaluator {
 Tensor ToTensor(const Partial& partial, DType dtype) {
   std::vector<int64_t> values;
   for (const auto& v : partial.values) values.push_back(*v);
+  if (dtype == DType::kBool) {
+    std::string bytes;
+    for (int64_t v : values) bytes.push_back(static_cast<char>(v != 0));
+    return Tensor(DType::kBool, partial.dims, std::move(bytes));
+  }
   if (dtype == DType::kInt32) {
     std::vector<int32_t> narrow(values.begin(), values.end());
     return Tensor::Of<int32_t>(partial.dims, narrow);
@@ -288,7 +388,8 @@ absl::StatusOr<bool> FoldConstants::Run(Graph& graph) const {
     }
     const DType dtype = graph.value(node.outputs[0]).dtype;
     if (node.outputs.size() != 1 ||
-        (dtype != DType::kInt64 && dtype != DType::kInt32)) {
+        (dtype != DType::kInt64 && dtype != DType::kInt32 &&
+         dtype != DType::kBool)) {
       continue;
     }
     const auto result = Evaluator(graph, known).Run(node);

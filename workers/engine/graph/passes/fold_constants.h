@@ -7,7 +7,8 @@ namespace condense::graph {
 
 // Replaces integer arithmetic on constants and shapes by constants, also where
 // only some elements of a shape are known: Shape, Gather, Slice, Concat, Cast,
-// Squeeze, Unsqueeze, Reshape, Transpose, ConstantOfShape, Add, Sub, Mul, Div.
+// Squeeze, Unsqueeze, Reshape, Transpose, ConstantOfShape, Range, Where, Add,
+// Sub, Mul, Div, Mod, Min, Max, Neg, Abs, comparisons and logic.
 // In the sizes of a Reshape one unknown element becomes -1. Needs shapes.
 class FoldConstants : public Pass {
  public:

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/status_macros.h"
+#include "workers/engine/graph/passes/dead_code.h"
 #include "workers/engine/graph/rewrite.h"
 
 namespace condense::graph {
@@ -31,6 +33,37 @@ void Factors(const Graph& graph, ValueId id, int depth,
   for (ValueId input : mul->inputs) Factors(graph, input, depth - 1, factors);
 }
 
+// x of tanh(sqrt(2 / pi) (x + 0.044715 x^3)), kNoValue if it is not that.
+ValueId CubicArgumentOf(const Graph& graph, const Node& tanh) {
+  const Node* scaled = MadeBy(graph, tanh.inputs[0], "Mul");
+  if (scaled == nullptr) return kNoValue;
+  const ValueId sum_id = OtherThanNumber(graph, *scaled, 0.797884561f);
+  const Node* sum = MadeBy(graph, sum_id, "Add");
+  if (sum == nullptr) return kNoValue;
+  for (size_t i : {0, 1}) {
+    const ValueId x = sum->inputs[i];
+    std::vector<ValueId> factors;
+    Factors(graph, sum->inputs[1 - i], 3, &factors);
+    int64_t power = 0;
+    bool coefficient = false, other = false;
+    for (ValueId factor : factors) {
+      const Node* pow = MadeBy(graph, factor, "Pow");
+      if (factor == x) {
+        ++power;
+      } else if (pow != nullptr && pow->inputs[0] == x &&
+                 IsNumber(graph, pow->input(1), 3)) {
+        power += 3;
+      } else if (IsNumber(graph, factor, 0.044715f) && !coefficient) {
+        coefficient = true;
+      } else {
+        other = true;
+      }
+    }
+    if (power == 3 && coefficient && !other) return x;
+  }
+  return kNoValue;
+}
+
 bool IsGelu(const Graph& graph, ValueId product, ValueId x, ValueId one_plus) {
   std::vector<ValueId> factors;
   Factors(graph, product, 2, &factors);
@@ -42,13 +75,15 @@ bool IsGelu(const Graph& graph, ValueId product, ValueId x, ValueId one_plus) {
          std::count(factors.begin(), factors.end(), one_plus) == 1;
 }
 
-bool Fuse(Graph& graph, NodeId erf_id) {
-  const Node& erf = graph.node(erf_id);
-  const ValueId x = ArgumentOf(graph, erf);
-  const NodeId add_id = OnlyConsumer(graph, erf.outputs[0]);
+bool Fuse(Graph& graph, NodeId gate_id) {
+  const Node& gate = graph.node(gate_id);
+  const bool by_tanh = gate.Is("Tanh");
+  const ValueId x =
+      by_tanh ? CubicArgumentOf(graph, gate) : ArgumentOf(graph, gate);
+  const NodeId add_id = OnlyConsumer(graph, gate.outputs[0]);
   if (x == kNoValue || add_id == kNoNode) return false;
   const Node& add = graph.node(add_id);
-  if (!add.Is("Add") || OtherThanNumber(graph, add, 1) != erf.outputs[0]) {
+  if (!add.Is("Add") || OtherThanNumber(graph, add, 1) != gate.outputs[0]) {
     return false;
   }
   ValueId product = add.outputs[0];
@@ -59,7 +94,8 @@ bool Fuse(Graph& graph, NodeId erf_id) {
     if (!IsGelu(graph, product, x, add.outputs[0])) continue;
     Rewriter rewriter(&graph, next);
     rewriter.Replace(
-        rewriter.Op("Gelu", {x}, {{"approximate", std::string("none")}}));
+        rewriter.Op("Gelu", {x},
+                    {{"approximate", std::string(by_tanh ? "tanh" : "none")}}));
     return true;
   }
   return false;
@@ -71,10 +107,13 @@ absl::StatusOr<bool> FuseGelu::Run(Graph& graph) const {
   bool changed = false;
   const std::vector<NodeId> order = graph.order();
   for (NodeId id : order) {
-    if (graph.HasNode(id) && graph.node(id).Is("Erf")) {
+    if (graph.HasNode(id) &&
+        (graph.node(id).Is("Erf") || graph.node(id).Is("Tanh"))) {
       changed |= Fuse(graph, id);
     }
   }
+  // Else the parts would be found again.
+  if (changed) CONDENSE_RETURN_IF_ERROR(DeadCode().Run(graph).status());
   return changed;
 }
 

@@ -6,7 +6,9 @@
 namespace condense::graph {
 
 // x * 0.5 * (1 + erf(x / sqrt 2)), in any order of its factors, becomes Gelu
-// (ONNX operator Gelu, opset 20; Hendrycks and Gimpel 2016).
+// (ONNX operator Gelu, opset 20; Hendrycks and Gimpel 2016); with
+// tanh(sqrt(2 / pi) (x + 0.044715 x^3)) for the erf, Gelu with approximate
+// "tanh".
 class FuseGelu : public Pass {
  public:
   absl::string_view Name() const override { return "fuse_gelu"; }

@@ -6,7 +6,9 @@
 namespace condense::graph {
 
 // (x - mean) / sqrt(variance + epsilon), with scale and bias if they follow,
-// becomes LayerNormalization (ONNX, opset 17), over the last axes alone.
+// becomes LayerNormalization (ONNX, opset 17), over the last axes alone. The
+// root may be Sqrt or Pow, the division a product with its inverse, and Keras's
+// x k + (bias - mean k) with k = scale / deviation is the same.
 class FuseLayerNorm : public Pass {
  public:
   absl::string_view Name() const override { return "fuse_layer_norm"; }

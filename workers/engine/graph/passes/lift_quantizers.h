@@ -5,10 +5,14 @@
 
 namespace condense::graph {
 
-// QuantizeLinear and DequantizeLinear with constant scale and zero point become
-// quantizers of our own: pairs over activations condense::FakeQuantize, stored
-// weights their float values under a FakeQuantize, int32 biases plain floats.
-// What does not fit (computed scales, blocks) stays as it is.
+// The quantizers of a model that arrives quantized, as condense::FakeQuantize:
+// integer operators first (lift_integer_operators), then QuantizeLinear and
+// DequantizeLinear with constant scale and zero point. Pairs over activations
+// become one FakeQuantize, stored symmetric weights their float values under a
+// FakeQuantize whose qmin and qmax are the levels in use (so 7 bits in int8
+// stay 7 bits), int32 biases and asymmetric weights plain floats. Names are
+// those that lowering (quantization/lower_qdq.h) gives back. What does not fit
+// (computed scales, blocks) stays as it is. Needs shapes.
 class LiftQuantizers : public Pass {
  public:
   absl::string_view Name() const override { return "lift_quantizers"; }

@@ -100,8 +100,12 @@ void SetBias(Graph& graph, const LinearLayer& layer,
   if (matmul && layer.add == kNoNode && zero) return;
   const ValueId id = graph.AddConstant(
       name, Tensor::Of<float>({static_cast<int64_t>(bias.size())}, bias));
-  if (!matmul) {
+  // Integer kernels add the bias of a Gemm exactly.
+  const bool becomes_gemm =
+      matmul && layer.add == kNoNode && layer.channels.rank == 2;
+  if (!matmul || becomes_gemm) {
     Node& node = graph.mutable_node(layer.node);
+    if (becomes_gemm) node.op = "Gemm";
     node.inputs.resize(3, kNoValue);
     node.inputs[2] = id;
     return;

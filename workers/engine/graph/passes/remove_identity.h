@@ -6,8 +6,9 @@
 namespace condense::graph {
 
 // Removes Identity, Dropout (as in evaluation), Cast to the same type, Pad by
-// nothing, and Reshape or Transpose that change nothing. A node whose output is
-// the graph's keeps its place.
+// nothing, pooling of single places, Concat, Sum, Max, Min and Mean of one
+// value, and Reshape, Expand or Transpose that change nothing. A node whose
+// output is the graph's keeps its place where its input cannot take the name.
 class RemoveIdentity : public Pass {
  public:
   absl::string_view Name() const override { return "remove_identity"; }

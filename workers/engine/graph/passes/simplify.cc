@@ -6,15 +6,21 @@
 #include "workers/engine/graph/passes/dead_code.h"
 #include "workers/engine/graph/passes/fold_constants.h"
 #include "workers/engine/graph/passes/fuse_bias.h"
+#include "workers/engine/graph/passes/fuse_clip.h"
 #include "workers/engine/graph/passes/fuse_gelu.h"
 #include "workers/engine/graph/passes/fuse_group_norm.h"
+#include "workers/engine/graph/passes/fuse_hard_sigmoid.h"
 #include "workers/engine/graph/passes/fuse_hard_swish.h"
 #include "workers/engine/graph/passes/fuse_layer_norm.h"
+#include "workers/engine/graph/passes/fuse_prelu.h"
 #include "workers/engine/graph/passes/fuse_swish.h"
+#include "workers/engine/graph/passes/inline_control_flow.h"
+#include "workers/engine/graph/passes/merge_pads.h"
+#include "workers/engine/graph/passes/merge_reshapes.h"
 #include "workers/engine/graph/passes/merge_transposes.h"
 #include "workers/engine/graph/passes/push_transposes.h"
-#include "workers/engine/graph/passes/inline_control_flow.h"
 #include "workers/engine/graph/passes/remove_identity.h"
+#include "workers/engine/graph/passes/simplify_arithmetic.h"
 #include "workers/engine/graph/passes/symbolic_batch.h"
 #include "workers/engine/graph/verify.h"
 
@@ -41,9 +47,16 @@ absl::Status Simplify(Graph& graph, const SimplifyOptions& options) {
   const FuseHardSwish fuse_hard_swish;
   const FuseLayerNorm fuse_layer_norm;
   const FuseSwish fuse_swish;
+  const FuseClip fuse_clip;
+  const FuseHardSigmoid fuse_hard_sigmoid;
+  const FusePRelu fuse_prelu;
+  const MergePads merge_pads;
+  const MergeReshapes merge_reshapes;
   const MergeTransposes merge_transposes;
+  const SimplifyArithmetic simplify_arithmetic;
   const PushTransposes push_transposes;
   const DeadCode dead_code;
+  // Patterns of many nodes before those that take a part of them.
   const Pass* passes[] = {
       &fold_constants,
       &inline_control_flow,
@@ -51,12 +64,18 @@ absl::Status Simplify(Graph& graph, const SimplifyOptions& options) {
       &common_subexpressions,
       &fuse_gelu,
       &fuse_group_norm,
-      &fuse_hard_swish,
       &fuse_layer_norm,
+      &fuse_hard_swish,
+      &fuse_hard_sigmoid,
       &fuse_swish,
+      &fuse_prelu,
+      &fuse_clip,
+      &simplify_arithmetic,
+      &merge_reshapes,
       &merge_transposes,
       &push_transposes,
       &fuse_bias,
+      &merge_pads,
       &dead_code,
   };
   bool tried_batch = false;
