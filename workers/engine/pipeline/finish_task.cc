@@ -19,6 +19,7 @@
 #include "workers/engine/pipeline/toolchain.h"
 #include "workers/engine/pipeline/verification.h"
 #include "workers/engine/quantization/lower_qdq.h"
+#include "workers/engine/quantization/quantizers_in_graph.h"
 #include "workers/engine/runtime/executor.h"
 
 namespace condense::pipeline {
@@ -36,13 +37,6 @@ struct Finish {
   std::optional<training::Accuracy> accuracy;
 };
 
-bool IsQuantized(const graph::Graph& graph) {
-  for (graph::NodeId id : graph.order()) {
-    if (graph.node(id).IsFakeQuantize()) return true;
-  }
-  return false;
-}
-
 std::map<std::string, double> MetricsOf(const training::Accuracy& accuracy) {
   return {{"top1", accuracy.top1},
           {"top5", accuracy.top5},
@@ -52,7 +46,7 @@ std::map<std::string, double> MetricsOf(const training::Accuracy& accuracy) {
 
 absl::Status Export(RunContext* context, Finish* finish) {
   context->narrator().Phase(v1::Job::EXPORTING);
-  if (IsQuantized(finish->simulation)) {
+  if (quantization::HasQuantizers(finish->simulation)) {
     CONDENSE_ASSIGN_OR_RETURN(finish->lowered,
                               quantization::LowerToQdq(finish->simulation));
   } else {

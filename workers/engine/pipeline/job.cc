@@ -10,10 +10,12 @@
 #include "common/profiles/profiles.h"
 #include "common/status_macros.h"
 #include "workers/engine/data/file_tree.h"
+#include "workers/engine/graph/passes/simplify.h"
 #include "workers/engine/pipeline/contain.h"
 #include "workers/engine/pipeline/load_model.h"
 #include "workers/engine/pipeline/settings.h"
 #include "workers/engine/pipeline/toolchain.h"
+#include "workers/engine/quantization/quantizers_in_graph.h"
 #include "workers/engine/runtime/executor.h"
 
 namespace condense::pipeline {
@@ -35,6 +37,13 @@ absl::StatusOr<std::string> DigestOfData(const std::string& path) {
     digest.Update(bytes);
   }
   return digest.Finish();
+}
+
+bool IsIntegerOperator(const graph::Node& node) {
+  return node.Is("QuantizeLinear") || node.Is("DequantizeLinear") ||
+         node.Is("DynamicQuantizeLinear") || node.Is("QLinearConv") ||
+         node.Is("QLinearMatMul") || node.Is("ConvInteger") ||
+         node.Is("MatMulInteger");
 }
 
 // A dimension of the input; 0 if the model takes any.
@@ -85,6 +94,7 @@ LoadOptions Job::InputOptions() const {
   LoadOptions options;
   const auto& resize = resolved_.data().preprocess().resize();
   options.image_size.assign(resize.begin(), resize.end());
+  options.lift_quantizers = true;
   return options;
 }
 
@@ -93,6 +103,7 @@ absl::Status Job::ReadModels() {
   model_bytes_ = static_cast<int64_t>(bytes.size());
   model_digest_ = DigestOf(bytes);
   CONDENSE_ASSIGN_OR_RETURN(model_, LoadModel(file_.model(), InputOptions()));
+  CONDENSE_RETURN_IF_ERROR(SettleQuantizers());
   if (resolved_.teacher().source().empty()) return absl::OkStatus();
   if (file_.teacher().empty()) {
     return recipe::ErrorAt(parsed_, "teacher.source",
@@ -103,6 +114,40 @@ absl::Status Job::ReadModels() {
   CONDENSE_ASSIGN_OR_RETURN(teacher_,
                             LoadModel(file_.teacher(), InputOptions()));
   return absl::OkStatus();
+}
+
+// A quantize stage works on the float values of the file and places quantizers
+// anew; without one they stay, and training goes through them.
+absl::Status Job::SettleQuantizers() {
+  for (graph::NodeId id : model_.order()) {
+    const graph::Node& node = model_.node(id);
+    if (!IsIntegerOperator(node)) continue;
+    return MakeError(
+        absl::StatusCode::kUnimplemented, "UNSUPPORTED_QUANTIZATION",
+        absl::StrCat(
+            "the model is quantized in a way that cannot be trained: ", node.op,
+            " with a computed scale, blocks, or levels that "
+            "other nodes read"),
+        {.hint = "give the float model", .node = node.name});
+  }
+  if (!quantization::HasQuantizers(model_)) return absl::OkStatus();
+  int prune = -1;
+  for (int i = 0; i < resolved_.stages_size(); ++i) {
+    requantizes_ |= resolved_.stages(i).has_quantize();
+    if (resolved_.stages(i).has_prune()) prune = i;
+  }
+  if (requantizes_) {
+    model_ = quantization::WithoutQuantizers(model_);
+    return graph::Simplify(model_);
+  }
+  if (prune < 0) return absl::OkStatus();
+  return recipe::ErrorAt(
+      parsed_, absl::StrCat("stages[", prune, "].prune"),
+      absl::StatusCode::kInvalidArgument, "ALREADY_QUANTIZED",
+      "the model comes quantized; pruning needs float weights",
+      {.hint =
+           "add a quantize stage, which places the quantizers anew, or give "
+           "the float model"});
 }
 
 absl::Status Job::ReadData() {

@@ -28,7 +28,8 @@ class Job {
   static absl::StatusOr<std::unique_ptr<Job>> Load(const std::string& job_dir);
 
   // Reads model, teacher and data, and works out the device. Errors: those of
-  // the importer and the readers, DATA_MISSING, NO_DEVICE.
+  // the importer and the readers, DATA_MISSING, NO_DEVICE; of models that come
+  // quantized UNSUPPORTED_QUANTIZATION and ALREADY_QUANTIZED.
   absl::Status Open();
 
   const std::string& dir() const { return dir_; }
@@ -37,7 +38,11 @@ class Job {
   const recipe::ParsedRecipe& parsed() const { return parsed_; }
   const v1::Recipe& recipe() const { return resolved_; }
   const std::vector<v1::DeviceProfile>& profiles() const { return profiles_; }
+  // In float, or with the quantizers of a file that comes quantized, which are
+  // then trained through and stay.
   const graph::Graph& model() const { return model_; }
+  // The file came quantized, and a quantize stage places its quantizers anew.
+  bool requantizes() const { return requantizes_; }
   int64_t model_bytes() const { return model_bytes_; }
   const std::string& model_digest() const { return model_digest_; }
   // The teacher that the recipe names.
@@ -70,6 +75,7 @@ class Job {
   Job() = default;
   LoadOptions InputOptions() const;
   absl::Status ReadModels();
+  absl::Status SettleQuantizers();
   absl::Status ReadData();
   absl::Status DescribeInput();
   void MakeFingerprint();
@@ -83,6 +89,7 @@ class Job {
   v1::Recipe resolved_;
   std::vector<v1::DeviceProfile> profiles_;
   graph::Graph model_;
+  bool requantizes_ = false;
   int64_t model_bytes_ = 0;
   std::string model_digest_;
   std::optional<graph::Graph> teacher_;

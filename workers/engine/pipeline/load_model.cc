@@ -29,8 +29,10 @@ absl::StatusOr<graph::Graph> Import(const std::string& path,
         {options.input_shapes, options.input_dtypes, options.image_size});
   }
   onnx_import::ImportOptions onnx;
-  onnx.folder = std::filesystem::path(path).parent_path().string();
-  if (onnx.folder.empty()) onnx.folder = ".";
+  const std::string parent =
+      std::filesystem::path(path).parent_path().string();
+  onnx.folder = parent.empty() ? std::string(1, '.') : parent;
+  onnx.lift_quantizers = options.lift_quantizers;
   return onnx_import::ImportOnnx(bytes, onnx);
 }
 

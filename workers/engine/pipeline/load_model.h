@@ -18,6 +18,9 @@ struct LoadOptions {
   std::vector<graph::DType> input_dtypes;
   // Height and width of images, where only rank and channels can be derived.
   std::vector<int64_t> image_size;
+  // Quantizers of an ONNX file as condense::FakeQuantize (see
+  // onnx_import::ImportOptions).
+  bool lift_quantizers = false;
 };
 
 // Reads an ONNX or TorchScript file, whichever its first bytes say, and

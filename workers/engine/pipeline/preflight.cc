@@ -13,6 +13,7 @@
 #include "workers/engine/pipeline/train_task.h"
 #include "workers/engine/quantization/lower_qdq.h"
 #include "workers/engine/quantization/placement.h"
+#include "workers/engine/quantization/quantizers_in_graph.h"
 #include "workers/engine/runtime/executor.h"
 
 namespace condense::pipeline {
@@ -162,6 +163,10 @@ absl::Status CheckProfiles(const Job& job) {
       CONDENSE_ASSIGN_OR_RETURN(quantization::LoweredGraph lowered,
                                 quantization::LowerToQdq(placement.graph));
       exported = std::move(lowered.graph);
+    } else if (quantization::HasQuantizers(folded)) {
+      CONDENSE_ASSIGN_OR_RETURN(quantization::LoweredGraph lowered,
+                                quantization::LowerToQdq(folded));
+      exported = std::move(lowered.graph);
     }
     CONDENSE_RETURN_IF_ERROR(
         evaluation::IntegerRuntime::Create(&exported, OtherOperators(&exported))
@@ -241,6 +246,12 @@ absl::Status Preflight(RunContext* context) {
     context->narrator().Warn("NO_EVALUATION_DATA",
                              "there is no evaluation data: accuracy is not "
                              "measured");
+  }
+  if (job.requantizes()) {
+    context->narrator().Warn(
+        "REQUANTIZED",
+        "the model comes quantized: its weights are read as they are stored, "
+        "and the quantize stage places all quantizers anew");
   }
   return context->Interrupted();
 }

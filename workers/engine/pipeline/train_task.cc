@@ -5,6 +5,7 @@
 #include "common/status_macros.h"
 #include "workers/engine/distillation/soft_response.h"
 #include "workers/engine/quantization/calibrate.h"
+#include "workers/engine/quantization/quantizers_in_graph.h"
 #include "workers/engine/runtime/executor.h"
 
 namespace condense::pipeline {
@@ -47,7 +48,7 @@ absl::StatusOr<Session> Prepare(RunContext* context, const Task& task,
   session.trainer = std::make_unique<training::Trainer>(
       session.student.get(), session.loader.get(),
       LossOf(settings, session.teacher.get()), train);
-  if (task.kind == Task::Kind::kQat) {
+  if (quantization::HasQuantizers(state.graph)) {
     session.trainer->BeforeStep(
         [graph = &state.graph, student = session.student.get()] {
           quantization::RefreshWeightScales(*graph, student);
@@ -142,11 +143,13 @@ absl::Status RunTraining(RunContext* context, const Task& task) {
   }
   RunState& state = context->state();
   state.training.reset();
-  if (task.kind == Task::Kind::kQat) {
+  // Of the QAT stage, or of a model that came quantized.
+  const bool quantized = quantization::HasQuantizers(state.graph);
+  if (quantized) {
     quantization::RefreshWeightScales(state.graph, session.student.get());
   }
   CONDENSE_RETURN_IF_ERROR(session.student->StoreTo(&state.graph));
-  if (task.kind == Task::Kind::kQat) quantization::SnapBiases(&state.graph);
+  if (quantized) quantization::SnapBiases(&state.graph);
   return absl::OkStatus();
 }
 

@@ -6,6 +6,7 @@
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "workers/engine/quantization/lower_qdq.h"
+#include "workers/engine/quantization/quantizers_in_graph.h"
 #include "workers/engine/training/trainer.h"
 
 namespace condense::quantization {
@@ -19,18 +20,6 @@ using graph::ValueId;
 
 bool IsActivationQuantizer(const Node& node) {
   return node.IsFakeQuantize() && node.String("role", "") == "activation";
-}
-
-// The same graph in float: quantizers of activations pass through.
-Graph WithoutQuantizers(const Graph& graph) {
-  Graph plain = graph;
-  const std::vector<NodeId> order = plain.order();
-  for (NodeId id : order) {
-    if (!plain.node(id).IsFakeQuantize()) continue;
-    plain.ReplaceUses(plain.node(id).outputs[0], plain.node(id).inputs[0]);
-    plain.RemoveNode(id);
-  }
-  return plain;
 }
 
 }  // namespace

@@ -1,0 +1,17 @@
+#ifndef CONDENSE_WORKERS_ENGINE_QUANTIZATION_QUANTIZERS_IN_GRAPH_H_
+#define CONDENSE_WORKERS_ENGINE_QUANTIZATION_QUANTIZERS_IN_GRAPH_H_
+
+#include "workers/engine/graph/graph.h"
+
+namespace condense::quantization {
+
+// Whether the graph simulates quantization: it has a FakeQuantize node.
+bool HasQuantizers(const graph::Graph& graph);
+
+// The same graph in float: everything reads what the quantizers read. Weights
+// keep their float values; outputs keep their names.
+graph::Graph WithoutQuantizers(const graph::Graph& graph);
+
+}  // namespace condense::quantization
+
+#endif  // CONDENSE_WORKERS_ENGINE_QUANTIZATION_QUANTIZERS_IN_GRAPH_H_
