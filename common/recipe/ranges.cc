@@ -274,6 +274,82 @@ absl::Status CheckPrune(const Checker& check, const v1::Prune& prune) {
   return absl::OkStatus();
 }
 
+// Bits that a scheme of weights can have.
+absl::Status CheckWeightBits(const Checker& check,
+                             const v1::WeightQuantization& weights) {
+  struct Limits {
+    v1::Scheme scheme;
+    const char* name;
+    int low, high;
+  };
+  constexpr Limits kLimits[] = {{v1::SYMMETRIC, "symmetric", 2, 8},
+                                {v1::POWER_OF_TWO, "power_of_two", 2, 8},
+                                {v1::LOG2, "log2", 2, 4},
+                                {v1::BINARY, "binary", 1, 1},
+                                {v1::TERNARY, "ternary", 2, 2}};
+  for (const Limits& limits : kLimits) {
+    const bool is_default = weights.scheme() == v1::SCHEME_UNSPECIFIED &&
+                            limits.scheme == v1::SYMMETRIC;
+    if (!weights.has_bits() ||
+        (weights.scheme() != limits.scheme && !is_default) ||
+        (weights.bits() >= limits.low && weights.bits() <= limits.high)) {
+      continue;
+    }
+    const int nearest = weights.bits() < limits.low ? limits.low : limits.high;
+    return check.Error(
+        "weights.bits", "UNSUPPORTED_COMBINATION",
+        absl::StrCat(limits.name, " weights have ", limits.low, " to ",
+                     limits.high, " bits; the nearest is ", nearest));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckSchemes(const Checker& check, const v1::Quantize& quantize) {
+  const v1::Scheme weights = quantize.weights().scheme();
+  if (weights == v1::AFFINE || weights == v1::FLOAT) {
+    return check.Error("weights.scheme", "UNIMPLEMENTED_VALUE",
+                       "weights are quantized without zero point in this "
+                       "version; the nearest is symmetric",
+                       absl::StatusCode::kUnimplemented);
+  }
+  const v1::Scheme activations = quantize.activations().scheme();
+  if (activations == v1::LOG2 || activations == v1::BINARY ||
+      activations == v1::TERNARY) {
+    return check.Error("activations.scheme", "UNIMPLEMENTED_VALUE",
+                       "this scheme is for weights; the nearest for "
+                       "activations is power_of_two",
+                       absl::StatusCode::kUnimplemented);
+  }
+  return CheckWeightBits(check, quantize.weights());
+}
+
+absl::Status CheckQat(const Checker& check, const v1::Quantize& quantize) {
+  if (quantize.mode() == v1::Quantize::PTQ && quantize.has_qat()) {
+    return check.Error("qat", "UNUSED_KEY", "'qat' goes with mode qat");
+  }
+  const v1::Qat& qat = quantize.qat();
+  if (qat.batch_norm() == v1::Qat::LIVE &&
+      quantize.weights().granularity() == v1::WeightQuantization::TENSOR) {
+    return check.Error("qat.batch_norm", "UNSUPPORTED_COMBINATION",
+                       "live batch normalisation needs a scale per channel",
+                       absl::StatusCode::kInvalidArgument);
+  }
+  if (qat.grids() == v1::Qat::LSQ && qat.batch_norm() == v1::Qat::LIVE) {
+    return check.Error(
+        "qat.grids", "UNSUPPORTED_COMBINATION",
+        "lsq learns scales of folded weights: batch_norm folded");
+  }
+  const bool learns =
+      qat.grids() == v1::Qat::LSQ || qat.grids() == v1::Qat::PACT;
+  const v1::Scheme scheme = quantize.activations().scheme();
+  if (learns && scheme != v1::SCHEME_UNSPECIFIED && scheme != v1::AFFINE) {
+    return check.Error("qat.grids", "UNSUPPORTED_COMBINATION",
+                       "lsq and pact learn scales of affine activations");
+  }
+  return check.Range("qat.freeze_after", qat.has_freeze_after(),
+                     qat.freeze_after(), 0, 1);
+}
+
 absl::Status CheckQuantize(const Checker& check, const v1::Quantize& quantize) {
   CONDENSE_RETURN_IF_ERROR(check.Required(
       "mode", quantize.mode() != v1::Quantize::MODE_UNSPECIFIED));
@@ -285,20 +361,15 @@ absl::Status CheckQuantize(const Checker& check, const v1::Quantize& quantize) {
                        "ptq does not train: epochs, batch_size, optimizer, "
                        "lr_schedule and kd go with mode qat");
   }
+  CONDENSE_RETURN_IF_ERROR(CheckQat(check, quantize));
   CONDENSE_RETURN_IF_ERROR(CheckTraining(check, quantize));
   CONDENSE_RETURN_IF_ERROR(check.Range("weights.bits",
                                        quantize.weights().has_bits(),
-                                       quantize.weights().bits(), 2, 8));
-  if (quantize.weights().scheme() == v1::AFFINE) {
-    return check.Error("weights.scheme", "UNIMPLEMENTED_VALUE",
-                       "weights are symmetric in this version",
-                       absl::StatusCode::kUnimplemented);
-  }
-  if (quantize.activations().has_bits() && quantize.activations().bits() != 8) {
-    return check.Error("activations.bits", "UNIMPLEMENTED_VALUE",
-                       "activations have 8 bits in this version",
-                       absl::StatusCode::kUnimplemented);
-  }
+                                       quantize.weights().bits(), 1, 8));
+  CONDENSE_RETURN_IF_ERROR(check.Range("activations.bits",
+                                       quantize.activations().has_bits(),
+                                       quantize.activations().bits(), 2, 8));
+  CONDENSE_RETURN_IF_ERROR(CheckSchemes(check, quantize));
   for (int i = 0; i < quantize.overrides_size(); ++i) {
     const std::string at = absl::StrCat("overrides[", i, "].");
     const v1::QuantizeOverride& rule = quantize.overrides(i);

@@ -157,7 +157,6 @@ void ResolveQuantize(v1::Quantize* quantize) {
     weights->set_granularity(v1::WeightQuantization::CHANNEL);
   }
   v1::ActivationQuantization* activations = quantize->mutable_activations();
-  if (!activations->has_bits()) activations->set_bits(8);
   if (activations->scheme() == v1::SCHEME_UNSPECIFIED) {
     activations->set_scheme(v1::AFFINE);
   }
@@ -168,6 +167,14 @@ void ResolveQuantize(v1::Quantize* quantize) {
   if (quantize->mode() == v1::Quantize::QAT) {
     if (!quantize->has_epochs()) quantize->set_epochs(1);
     ResolveTraining(0.001, quantize);
+    v1::Qat* qat = quantize->mutable_qat();
+    if (qat->batch_norm() == v1::Qat::BATCH_NORM_UNSPECIFIED) {
+      qat->set_batch_norm(v1::Qat::FOLDED);
+    }
+    if (qat->grids() == v1::Qat::GRIDS_UNSPECIFIED) {
+      qat->set_grids(v1::Qat::FOLLOWING);
+    }
+    if (!qat->has_freeze_after()) qat->set_freeze_after(0.8);
   }
 }
 

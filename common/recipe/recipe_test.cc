@@ -149,6 +149,40 @@ TEST(ParseRecipeTest, RefusesTrainingKeysForPtq) {
             "UNUSED_KEY stages[0].quantize.mode 2:16");
 }
 
+TEST(ParseRecipeTest, RefusesNumbersThatDoNotGoTogether) {
+  const auto quantize = [](const std::string& keys) {
+    const std::string text = Refusal("stages:\n  - quantize: {" + keys + "}");
+    return text.substr(0, text.find(' ', text.find(' ') + 1));
+  };
+  EXPECT_EQ(quantize("mode: ptq, weights: {scheme: binary, bits: 2}"),
+            "UNSUPPORTED_COMBINATION stages[0].quantize.weights.bits");
+  EXPECT_EQ(quantize("mode: ptq, weights: {scheme: log2, bits: 5}"),
+            "UNSUPPORTED_COMBINATION stages[0].quantize.weights.bits");
+  EXPECT_EQ(quantize("mode: ptq, weights: {bits: 1}"),
+            "UNSUPPORTED_COMBINATION stages[0].quantize.weights.bits");
+  EXPECT_EQ(quantize("mode: ptq, weights: {scheme: affine}"),
+            "UNIMPLEMENTED_VALUE stages[0].quantize.weights.scheme");
+  EXPECT_EQ(quantize("mode: ptq, activations: {scheme: ternary}"),
+            "UNIMPLEMENTED_VALUE stages[0].quantize.activations.scheme");
+  EXPECT_EQ(quantize("mode: ptq, activations: {bits: 9}"),
+            "OUT_OF_RANGE stages[0].quantize.activations.bits");
+  EXPECT_EQ(quantize("mode: ptq, qat: {grids: lsq}"),
+            "UNUSED_KEY stages[0].quantize.qat");
+  EXPECT_EQ(quantize("mode: qat, qat: {grids: lsq, batch_norm: live}"),
+            "UNSUPPORTED_COMBINATION stages[0].quantize.qat.grids");
+  EXPECT_EQ(quantize("mode: qat, qat: {batch_norm: live}, "
+                     "weights: {granularity: tensor}"),
+            "UNSUPPORTED_COMBINATION stages[0].quantize.qat.batch_norm");
+  EXPECT_EQ(quantize("mode: qat, activations: {scheme: power_of_two}, "
+                     "qat: {grids: pact}"),
+            "UNSUPPORTED_COMBINATION stages[0].quantize.qat.grids");
+  EXPECT_EQ(quantize("mode: qat, qat: {freeze_after: 1.5}"),
+            "OUT_OF_RANGE stages[0].quantize.qat.freeze_after");
+  EXPECT_EQ(quantize("mode: ptq, weights: {scheme: ternary}, "
+                     "activations: {scheme: float}"),
+            "accepted");
+}
+
 TEST(ParseRecipeTest, RefusesWhatIsNoYaml) {
   EXPECT_EQ(Refusal("stages: [quantize: {mode: ptq}").substr(0, 10),
             "BAD_SYNTAX");

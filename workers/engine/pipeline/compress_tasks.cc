@@ -9,6 +9,7 @@
 #include "workers/engine/graph/cost.h"
 #include "workers/engine/graph/infer_shapes.h"
 #include "workers/engine/graph/passes/fold_batch_norm.h"
+#include "workers/engine/pipeline/qat_task.h"
 #include "workers/engine/pipeline/settings.h"
 #include "workers/engine/pruning/cut.h"
 #include "workers/engine/pruning/importance.h"
@@ -87,7 +88,9 @@ absl::Status RunCalibration(RunContext* context, const Task& task) {
   CONDENSE_ASSIGN_OR_RETURN(
       const quantization::Numerics numerics,
       NumericsOf(job.parsed(), quantize, task.stage, profile, job.model()));
-  CONDENSE_RETURN_IF_ERROR(graph::FoldBatchNorm().Run(state.graph).status());
+  if (!TrainsBatchNorm(quantize)) {
+    CONDENSE_RETURN_IF_ERROR(graph::FoldBatchNorm().Run(state.graph).status());
+  }
   CONDENSE_ASSIGN_OR_RETURN(
       quantization::Placement placement,
       quantization::PlaceQuantizers(state.graph, numerics));
@@ -95,6 +98,9 @@ absl::Status RunCalibration(RunContext* context, const Task& task) {
     state.frozen[absl::StrCat("quantize/", profile.id(), "/", name)] = reason;
   }
   state.graph = std::move(placement.graph);
+  if (quantize.mode() == v1::Quantize::PTQ) {
+    quantization::ProjectWeights(&state.graph);
+  }
   quantization::CalibrateOptions options;
   options.observer = numerics.observer;
   options.symmetric = numerics.activation_symmetric;
@@ -107,6 +113,9 @@ absl::Status RunCalibration(RunContext* context, const Task& task) {
         progress.set_total_steps(total);
         context->narrator().Progress(progress);
       }));
+  if (numerics.activation_power_of_two) {
+    quantization::RoundScalesToPowersOfTwo(&state.graph);
+  }
   quantization::SnapBiases(&state.graph);
   context->Row(task).seconds += absl::ToDoubleSeconds(absl::Now() - start);
   return context->Interrupted();

@@ -73,7 +73,9 @@ void DescribeQuantizer(const Graph& graph, const Node& node,
       ChannelsFirst(weight, std::max<int64_t>(0, axis)),
       graph.ConstantOf(quantizer.inputs[1])->ToFloats(), levels);
   if (std::isfinite(snr)) layer->snr_db = snr;
-  layer->size_bytes = weight.num_elements();
+  const bool packed = quantizer.String("dtype", "int8") == "int4";
+  layer->size_bytes =
+      packed ? (weight.num_elements() + 1) / 2 : weight.num_elements();
   if (const Node* x = QuantizerOf(graph, node.input(0))) {
     layer->bits_activation = BitsOf(*x);
   }

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/digest.h"
 #include "common/error.h"
 #include "common/files.h"
@@ -310,6 +311,42 @@ TEST_F(RunJobTest, APublishedFolderServesAsTrainingAndAsTestData) {
   EXPECT_EQ(ModelDigest(one), ModelDigest(two));
   EXPECT_EQ(Report(one)["compressed"]["metrics"],
             Report(two)["compressed"]["metrics"]);
+}
+
+// Through training, export, the integers of the file and the report.
+TEST_F(RunJobTest, EveryWayOfQuantizingEndsInAFileThatAgrees) {
+  struct Case {
+    const char* profile;
+    const char* keys;
+  };
+  constexpr char kPacked[] = "onnxruntime-opset21-int4";
+  const Case cases[] = {
+      {kProfile, "qat: {batch_norm: live}"},
+      {kProfile, "activations: {bits: 4}, qat: {grids: lsq}"},
+      {kProfile, "qat: {grids: pact, freeze_after: 0.5}"},
+      {kProfile,
+       "weights: {scheme: power_of_two}, activations: {scheme: power_of_two}"},
+      {kProfile, "weights: {scheme: log2}, qat: {grids: calibrated}"},
+      {kPacked, "weights: {scheme: ternary}, qat: {batch_norm: live}"},
+      {kPacked, "weights: {scheme: binary}, activations: {scheme: float}"}};
+  int count = 0;
+  for (const Case& c : cases) {
+    const std::string folder = WriteJob(
+        absl::StrCat("job", count++),
+        absl::StrCat("data: {train: {source: train, samples: 128}, "
+                     "eval: {source: test, samples: 64}, ",
+                     kPreprocess, "}\nstages:\n  - quantize: {mode: qat, ",
+                     c.keys, "}\n"));
+    auto job = nlohmann::json::parse(*ReadFile(folder + "/job.json"));
+    job["profiles"] = {c.profile};
+    std::ofstream(folder + "/job.json") << job.dump();
+    const JobResult result = Run(folder);
+    ASSERT_TRUE(result.status.ok()) << c.keys << " " << result.status;
+    const auto report = nlohmann::json::parse(*ReadFile(
+        absl::StrCat(folder, "/artifacts/", c.profile, "/report.json")));
+    EXPECT_GE(report["agreement"]["top1"].get<double>(), 0.99) << c.keys;
+    EXPECT_LE(report["agreement"].value("max_lsb", 0), 1) << c.keys;
+  }
 }
 
 TEST_F(RunJobTest, WhatIsWrongInTheTextEndsWithTwo) {

@@ -68,6 +68,63 @@ quantization::ObserverKind ObserverOf(
   }
 }
 
+std::string SchemeName(v1::Scheme scheme) {
+  return absl::AsciiStrToLower(v1::Scheme_Name(scheme));
+}
+
+// See quantization::WeightGrid.
+std::string ProjectionName(v1::Scheme scheme) {
+  return scheme == v1::SYMMETRIC ? "max_abs" : SchemeName(scheme);
+}
+
+int DefaultBits(const v1::WeightQuantization& weights,
+                const v1::DeviceProfile& profile) {
+  switch (weights.scheme()) {
+    case v1::BINARY:
+      return 1;
+    case v1::TERNARY:
+      return 2;
+    case v1::LOG2:
+      return 4;
+    default:
+      return profile.weights().bits(0);
+  }
+}
+
+absl::Status FillActivations(const recipe::ParsedRecipe& parsed,
+                             const v1::ActivationQuantization& activations,
+                             const std::string& path,
+                             const v1::DeviceProfile& profile,
+                             quantization::Numerics* numerics) {
+  numerics->activation_bits = activations.has_bits()
+                                  ? activations.bits()
+                                  : profile.activations().bits(0);
+  if (!Has(profile.activations().bits(), numerics->activation_bits)) {
+    return ProfileCannot(
+        parsed, path + ".activations.bits", profile,
+        absl::StrCat("activations of ", numerics->activation_bits,
+                     " bits (it takes ",
+                     absl::StrJoin(profile.activations().bits(), ", "), ")"));
+  }
+  const v1::Scheme scheme = activations.scheme();
+  // An affine kernel runs symmetric grids too.
+  const bool runs = Has(profile.activations().schemes(), scheme) ||
+                    (scheme == v1::SYMMETRIC &&
+                     Has(profile.activations().schemes(), v1::AFFINE));
+  if (!runs) {
+    return ProfileCannot(
+        parsed, path + ".activations.scheme", profile,
+        absl::StrCat(SchemeName(scheme), " activations; the nearest is ",
+                     SchemeName(static_cast<v1::Scheme>(
+                         profile.activations().schemes(0)))));
+  }
+  numerics->activation_unsigned = profile.activations().is_unsigned();
+  numerics->activation_symmetric = scheme == v1::SYMMETRIC;
+  numerics->activation_power_of_two = scheme == v1::POWER_OF_TWO;
+  numerics->float_activations = scheme == v1::FLOAT;
+  return absl::OkStatus();
+}
+
 // What the recipe asks for, if the profile takes it.
 absl::Status FillNumerics(const recipe::ParsedRecipe& parsed,
                           const v1::Quantize& quantize, const std::string& path,
@@ -76,7 +133,15 @@ absl::Status FillNumerics(const recipe::ParsedRecipe& parsed,
   const v1::WeightQuantization& weights = quantize.weights();
   const v1::ActivationQuantization& activations = quantize.activations();
   numerics->weight_bits =
-      weights.has_bits() ? weights.bits() : profile.weights().bits(0);
+      weights.has_bits() ? weights.bits() : DefaultBits(weights, profile);
+  if (!Has(profile.weights().schemes(), weights.scheme())) {
+    return ProfileCannot(
+        parsed, path + ".weights.scheme", profile,
+        absl::StrCat(
+            SchemeName(weights.scheme()), " weights; the nearest is ",
+            SchemeName(static_cast<v1::Scheme>(profile.weights().schemes(0)))));
+  }
+  numerics->weight_scheme = ProjectionName(weights.scheme());
   if (!Has(profile.weights().bits(), numerics->weight_bits)) {
     return ProfileCannot(
         parsed, path + ".weights.bits", profile,
@@ -87,21 +152,11 @@ absl::Status FillNumerics(const recipe::ParsedRecipe& parsed,
     return ProfileCannot(parsed, path + ".weights.granularity", profile,
                          "weights of this granularity");
   }
-  if (!Has(profile.activations().bits(), activations.bits())) {
-    return ProfileCannot(
-        parsed, path + ".activations.bits", profile,
-        absl::StrCat("activations of ", activations.bits(), " bits"));
-  }
-  if (activations.scheme() == v1::SYMMETRIC &&
-      !Has(profile.activations().schemes(), activations.scheme()) &&
-      !Has(profile.activations().schemes(), v1::AFFINE)) {
-    return ProfileCannot(parsed, path + ".activations.scheme", profile,
-                         "activations of this scheme");
-  }
+  CONDENSE_RETURN_IF_ERROR(
+      FillActivations(parsed, activations, path, profile, numerics));
   numerics->per_channel =
       weights.granularity() == v1::WeightQuantization::CHANNEL;
-  numerics->activation_unsigned = profile.activations().is_unsigned();
-  numerics->activation_symmetric = activations.scheme() == v1::SYMMETRIC;
+  numerics->packed = profile.weights().packed();
   numerics->observer = ObserverOf(activations.observer());
   numerics->quantized_ops.insert(profile.quantized_ops().begin(),
                                  profile.quantized_ops().end());

@@ -84,6 +84,45 @@ TEST(SettingsTest, BitsComeFromTheProfileUnlessTheRecipeSaysThem) {
   EXPECT_EQ(ErrorDetailOf(status).field, "stages[0].quantize.weights.bits");
 }
 
+TEST(SettingsTest, SchemesBringTheirBitsAndMustBeTheProfiles) {
+  const auto numerics = [](const std::string& keys,
+                           const v1::DeviceProfile& profile) {
+    const auto parsed =
+        Parse("stages: [quantize: {mode: ptq, " + keys + "}]\n");
+    return NumericsOf(parsed, parsed.recipe.stages(0).quantize(), 0, profile,
+                      Names());
+  };
+  const v1::DeviceProfile vnni = Profile("onnxruntime-cpu-x86-vnni");
+  const auto log2 = numerics("weights: {scheme: log2}", vnni);
+  ASSERT_TRUE(log2.ok()) << log2.status();
+  EXPECT_EQ(log2->weight_bits, 4);
+  EXPECT_EQ(log2->weight_scheme, "log2");
+  EXPECT_FALSE(log2->packed);
+  const auto binary = numerics(
+      "weights: {scheme: binary}, activations: {scheme: float, bits: 4}",
+      Profile("onnxruntime-opset21-int4"));
+  ASSERT_TRUE(binary.ok()) << binary.status();
+  EXPECT_EQ(binary->weight_bits, 1);
+  EXPECT_TRUE(binary->packed);
+  EXPECT_TRUE(binary->float_activations);
+  EXPECT_EQ(binary->activation_bits, 4);
+  v1::DeviceProfile plain = vnni;
+  plain.mutable_weights()->clear_schemes();
+  plain.mutable_weights()->add_schemes(v1::SYMMETRIC);
+  plain.mutable_activations()->clear_schemes();
+  plain.mutable_activations()->add_schemes(v1::AFFINE);
+  const absl::Status weights =
+      numerics("weights: {scheme: ternary}", plain).status();
+  EXPECT_EQ(ErrorReason(weights), "PROFILE_CANNOT");
+  EXPECT_EQ(ErrorDetailOf(weights).field, "stages[0].quantize.weights.scheme");
+  EXPECT_THAT(std::string(weights.message()),
+              testing::HasSubstr("the nearest is symmetric"));
+  const absl::Status activations =
+      numerics("activations: {scheme: power_of_two}", plain).status();
+  EXPECT_EQ(ErrorDetailOf(activations).field,
+            "stages[0].quantize.activations.scheme");
+}
+
 TEST(SettingsTest, QuantizeOverridesSkipOrNameBits) {
   const auto parsed = Parse(
       "stages:\n"

@@ -4,6 +4,7 @@
 
 #include "common/status_macros.h"
 #include "workers/engine/distillation/soft_response.h"
+#include "workers/engine/pipeline/qat_task.h"
 #include "workers/engine/quantization/calibrate.h"
 #include "workers/engine/quantization/quantizers_in_graph.h"
 #include "workers/engine/runtime/executor.h"
@@ -22,6 +23,9 @@ v1::Job::Phase PhaseOf(const Task& task, const TrainingSettings& settings) {
 
 // What one training needs to live while it runs.
 struct Session {
+  // QAT: what the student runs, and what happens between its steps.
+  graph::Graph qat_graph;
+  std::unique_ptr<QatSteps> qat;
   std::unique_ptr<runtime::Executor> student;
   std::unique_ptr<runtime::Executor> teacher;
   std::unique_ptr<data::Loader> loader;
@@ -33,9 +37,13 @@ absl::StatusOr<Session> Prepare(RunContext* context, const Task& task,
   const Job& job = context->job();
   const RunState& state = context->state();
   const runtime::ExecutorOptions options = {.device = job.device()};
+  const v1::Quantize& quantize = job.recipe().stages(task.settings).quantize();
+  const bool qat = task.kind == Task::Kind::kQat;
   Session session;
-  CONDENSE_ASSIGN_OR_RETURN(session.student,
-                            runtime::Executor::Create(state.graph, options));
+  if (qat) session.qat_graph = QatGraph(state.graph, quantize);
+  CONDENSE_ASSIGN_OR_RETURN(
+      session.student, runtime::Executor::Create(
+                           qat ? session.qat_graph : state.graph, options));
   if (!settings.kd.empty()) {
     CONDENSE_ASSIGN_OR_RETURN(
         session.teacher, runtime::Executor::Create(job.teacher(), options));
@@ -48,7 +56,15 @@ absl::StatusOr<Session> Prepare(RunContext* context, const Task& task,
   session.trainer = std::make_unique<training::Trainer>(
       session.student.get(), session.loader.get(),
       LossOf(settings, session.teacher.get()), train);
-  if (quantization::HasQuantizers(state.graph)) {
+  if (qat) {
+    session.qat = std::make_unique<QatSteps>(session.qat_graph, quantize,
+                                             session.student.get());
+    session.trainer->BeforeStep(
+        [steps = session.qat.get(), trainer = session.trainer.get()] {
+          steps->Before(trainer->position().step, trainer->total_steps());
+        });
+  } else if (quantization::HasQuantizers(state.graph)) {
+    // A model that came quantized is finetuned through its own quantizers.
     session.trainer->BeforeStep(
         [graph = &state.graph, student = session.student.get()] {
           quantization::RefreshWeightScales(*graph, student);
@@ -143,7 +159,11 @@ absl::Status RunTraining(RunContext* context, const Task& task) {
   }
   RunState& state = context->state();
   state.training.reset();
-  // Of the QAT stage, or of a model that came quantized.
+  if (task.kind == Task::Kind::kQat) {
+    return FinishQat(std::move(session.qat_graph),
+                     context->job().recipe().stages(task.settings).quantize(),
+                     session.student.get(), &state.graph);
+  }
   const bool quantized = quantization::HasQuantizers(state.graph);
   if (quantized) {
     quantization::RefreshWeightScales(state.graph, session.student.get());

@@ -7,6 +7,7 @@
 #include "common/status_macros.h"
 #include "workers/engine/quantization/lower_qdq.h"
 #include "workers/engine/quantization/quantizers_in_graph.h"
+#include "workers/engine/quantization/placement.h"
 #include "workers/engine/training/trainer.h"
 
 namespace condense::quantization {
@@ -37,11 +38,13 @@ absl::Status Calibrate(Graph* graph, data::Loader* loader,
     const Node& node = graph->node(id);
     if (!IsActivationQuantizer(node)) continue;
     observers[node.inputs[1]];
-    if (node_of.count(node.inputs[1]) == 0) {
-      node_of[node.inputs[1]] = &node;
-      scale_of[node.inputs[0]] = node.inputs[1];
-      watched.push_back(node.inputs[0]);
-    }
+    // Elements that were only moved were watched before.
+    const NodeId producer = graph->value(node.inputs[0]).producer;
+    const bool moved =
+        producer != graph::kNoNode && KeepsValues(graph->node(producer));
+    if (!node_of.emplace(node.inputs[1], &node).second && moved) continue;
+    scale_of[node.inputs[0]] = node.inputs[1];
+    watched.push_back(node.inputs[0]);
   }
   const Graph plain = WithoutQuantizers(*graph);
   CONDENSE_ASSIGN_OR_RETURN(

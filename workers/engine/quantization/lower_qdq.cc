@@ -122,6 +122,32 @@ class Lowerer {
     return absl::OkStatus();
   }
 
+  // The quantizer's input; clipped to its levels where they are fewer than the
+  // stored type has, which QuantizeLinear saturates to.
+  ValueId Narrowed(NodeId id, const StoredQuantizer& quantizer) {
+    const Node node = graph().node(id);
+    const Levels levels = quantizer.levels;
+    if (quantizer.scales.size() != 1 ||
+        levels.qmax - levels.qmin + 1 ==
+            int64_t{1} << graph::DTypeBits(quantizer.dtype)) {
+      return node.inputs[0];
+    }
+    const float scale = quantizer.scales[0];
+    const int64_t zero = quantizer.zero_points[0];
+    const std::string name = graph().value(node.inputs[0]).name;
+    const auto bound = [&](const char* end, int64_t level) {
+      return graph().AddConstant(
+          name + end,
+          Tensor::Scalar<float>(scale * static_cast<float>(level - zero)));
+    };
+    const ValueId low = bound("_low", levels.qmin);
+    const ValueId high = bound("_high", levels.qmax);
+    const NodeId clip =
+        graph().InsertBefore(id, "Clip", name + "_Clip",
+                             {node.inputs[0], low, high}, name + "_clipped");
+    return graph().node(clip).outputs[0];
+  }
+
   absl::Status LowerActivation(NodeId id) {
     const Node node = graph().node(id);
     const ValueId x = node.inputs[0], y = node.outputs[0];
@@ -131,9 +157,10 @@ class Lowerer {
     const ValueId zero =
         graph().AddConstant(name + "_zero_point", ZeroPointTensor(quantizer));
     const auto attrs = AxisAttributes(quantizer);
-    const NodeId quantize = graph().InsertBefore(
-        id, "QuantizeLinear", name + "_QuantizeLinear",
-        {x, node.inputs[1], zero}, name + "_quantized_levels", attrs);
+    const NodeId quantize =
+        graph().InsertBefore(id, "QuantizeLinear", name + "_QuantizeLinear",
+                             {Narrowed(id, quantizer), node.inputs[1], zero},
+                             name + "_quantized_levels", attrs);
     const NodeId dequantize = graph().InsertBefore(
         id, "DequantizeLinear", name + "_DequantizeLinear",
         {graph().node(quantize).outputs[0], node.inputs[1], zero},

@@ -18,31 +18,12 @@ using graph::NodeId;
 using graph::Tensor;
 using graph::ValueId;
 
-// Elements move or are selected; no new values appear.
-bool KeepsValues(const Node& node) {
-  static const auto& ops =
-      *new std::set<std::string>{"MaxPool", "Reshape",   "Flatten", "Transpose",
-                                 "Squeeze", "Unsqueeze", "Slice",   "Pad"};
-  return node.domain.empty() && ops.count(node.op) > 0;
-}
-
-bool HasWeight(const Graph& graph, const Node& node) {
-  return (node.Is("Conv") || node.Is("Gemm") || node.Is("MatMul")) &&
-         graph.IsConstant(node.input(1));
-}
-
-// The axis of output channels in the weight; -1 for a vector, which has none.
-int64_t ChannelAxis(const Node& node, const Tensor& weight) {
-  if (node.Is("Conv")) return 0;
-  if (node.Is("Gemm")) return node.Int("transB", 0) ? 0 : 1;
-  return weight.rank() < 2 ? -1 : weight.rank() - 1;
-}
-
 class Placer {
  public:
   Placer(const Graph& graph, const Numerics& numerics)
       : numerics_(numerics),
-        levels_(ActivationLevels(numerics.activation_unsigned)) {
+        levels_(ActivationLevels(numerics.activation_unsigned,
+                                 numerics.activation_bits)) {
     placement_.graph = graph;
   }
 
@@ -53,7 +34,7 @@ class Placer {
     FindKernels();
     MarkValues();
     const std::vector<NodeId> order = graph().order();
-    for (NodeId id : order) QuantizeWeight(id);
+    for (NodeId id : order) QuantizeWeightOf(id);
     const std::vector<ValueId> inputs = graph().inputs();
     for (ValueId id : inputs) {
       if (marked_.count(id) > 0) QuantizeInput(id);
@@ -83,9 +64,8 @@ class Placer {
   // Computes something new on integers: not only moves elements.
   bool Computes(const Node& node) {
     if (!Wanted(node) || KeepsValues(node)) return false;
-    if (node.Is("Conv") || node.Is("Gemm") || node.Is("MatMul")) {
-      return HasWeight(graph(), node);
-    }
+    if (HasWeight(graph(), node)) return true;
+    if (node.Is("Conv") || node.Is("Gemm")) return false;
     // Arithmetic with a constant stays in float.
     for (ValueId id : node.inputs) {
       if (id != kNoValue && graph().IsConstant(id) && !node.Is("Clip"))
@@ -119,36 +99,49 @@ class Placer {
     }
   }
 
-  // The nodes that the longest fitting fusion adds to `id`.
-  std::vector<NodeId> FusedAfter(NodeId id) {
+  // The one node that reads the node's output, if it is this operator.
+  NodeId Next(NodeId id, const std::string& op) const {
+    const ValueId out = placement_.graph.node(id).outputs[0];
+    if (placement_.graph.IsOutput(out) || consumers_[out].size() != 1) {
+      return graph::kNoNode;
+    }
+    const NodeId next = consumers_[out][0];
+    return placement_.graph.node(next).Is(op) ? next : graph::kNoNode;
+  }
+
+  // The nodes that the longest fitting fusion adds to `id`. A normalisation
+  // that will be folded into the node is part of it.
+  std::vector<NodeId> FusedAfter(NodeId id) const {
+    const NodeId norm = HasWeight(placement_.graph, placement_.graph.node(id))
+                            ? Next(id, "BatchNormalization")
+                            : graph::kNoNode;
     std::vector<NodeId> best;
+    if (norm != graph::kNoNode) best.push_back(norm);
+    const std::vector<NodeId> start = best;
     for (const auto& fusion : numerics_.fusions) {
-      if (fusion.empty() || fusion[0] != graph().node(id).op) continue;
-      std::vector<NodeId> chain;
-      NodeId at = id;
-      for (size_t i = 1; i < fusion.size(); ++i) {
-        const ValueId out = graph().node(at).outputs[0];
-        if (graph().IsOutput(out) || consumers_[out].size() != 1) break;
-        const NodeId next = consumers_[out][0];
-        if (!graph().node(next).Is(fusion[i])) break;
-        chain.push_back(next);
-        at = next;
+      if (fusion.empty() || fusion[0] != placement_.graph.node(id).op) continue;
+      std::vector<NodeId> chain = start;
+      NodeId at = start.empty() ? id : norm;
+      for (size_t i = 1; i < fusion.size() && at != graph::kNoNode; ++i) {
+        at = Next(at, fusion[i]);
+        if (at != graph::kNoNode) chain.push_back(at);
       }
-      if (chain.size() + 1 == fusion.size() && chain.size() > best.size()) {
-        best = chain;
-      }
+      if (at != graph::kNoNode && chain.size() > best.size()) best = chain;
     }
     return best;
   }
 
   // Values that get a quantizer.
   void MarkValues() {
+    if (numerics_.float_activations) return;
     for (const auto& [id, output] : kernel_output_) {
       const Node& node = graph().node(id);
       const size_t activations =
           HasWeight(graph(), node) || node.Is("Clip") ? 1 : node.inputs.size();
       for (size_t i = 0; i < activations; ++i) {
         if (node.inputs[i] != kNoValue) marked_.insert(node.inputs[i]);
+        // Integers that are put side by side mean the same.
+        if (node.Is("Concat")) Unite(node.inputs[i], output);
       }
       marked_.insert(output);
     }
@@ -158,7 +151,7 @@ class Placer {
       if (!KeepsValues(node) || !Wanted(node)) continue;
       if (marked_.count(node.inputs[0]) > 0) {
         marked_.insert(node.outputs[0]);
-        same_as_input_.insert(id);
+        Unite(node.inputs[0], node.outputs[0]);
       }
     }
     const std::vector<NodeId> order = graph().order();
@@ -168,44 +161,28 @@ class Placer {
       if (marked_.count(node.outputs[0]) > 0 &&
           !graph().IsConstant(node.inputs[0])) {
         marked_.insert(node.inputs[0]);
-        same_as_input_.insert(*it);
+        Unite(node.inputs[0], node.outputs[0]);
       }
     }
   }
 
-  void QuantizeWeight(NodeId id) {
+  void QuantizeWeightOf(NodeId id) {
     if (kernel_output_.count(id) == 0 ||
         !HasWeight(graph(), graph().node(id))) {
       return;
     }
     const Node& node = graph().node(id);
-    const ValueId weight_id = node.inputs[1];
-    const Tensor weight = *graph().ConstantOf(weight_id);
-    const int64_t axis =
-        numerics_.per_channel ? ChannelAxis(node, weight) : int64_t{-1};
+    WeightGrid grid;
+    if (numerics_.per_channel) {
+      grid.axis = ChannelAxis(node, *graph().ConstantOf(node.inputs[1]));
+    }
     auto bits = numerics_.bits.find(node.name);
-    const Levels levels = WeightLevels(
-        bits == numerics_.bits.end() ? numerics_.weight_bits : bits->second);
-    const std::vector<float> scales = WeightScales(weight, axis, levels.qmax);
-    const std::vector<int64_t> dims =
-        axis < 0 ? std::vector<int64_t>{}
-                 : std::vector<int64_t>{static_cast<int64_t>(scales.size())};
-    const std::string name = graph().value(weight_id).name;
-    const ValueId scale =
-        graph().AddConstant(name + ".scale", Tensor::Of<float>(dims, scales));
-    const ValueId zero = graph().AddConstant(
-        name + ".zero_point",
-        Tensor::Of<int32_t>(dims, std::vector<int32_t>(scales.size(), 0)));
-    std::map<std::string, graph::Attribute> attrs = {
-        {"qmin", levels.qmin},
-        {"qmax", levels.qmax},
-        {"dtype", std::string("int8")},
-        {"role", std::string("weight")}};
-    if (axis >= 0) attrs["axis"] = axis;
-    const NodeId quantizer = graph().InsertBefore(
-        id, "FakeQuantize", name + ".quantize", {weight_id, scale, zero},
-        name + ".quantized", attrs, "condense");
-    graph().mutable_node(id).inputs[1] = graph().node(quantizer).outputs[0];
+    grid.packed = numerics_.packed;
+    grid.scheme = numerics_.weight_scheme;
+    grid.levels = SchemeLevels(grid.scheme, bits == numerics_.bits.end()
+                                                ? numerics_.weight_bits
+                                                : bits->second);
+    QuantizeWeight(&graph(), id, grid);
   }
 
   std::map<std::string, graph::Attribute> ActivationAttributes() const {
@@ -221,40 +198,51 @@ class Placer {
     ValueId zero = kNoValue;
   };
 
-  GridIds NewGrid(const std::string& name) {
-    return {
-        graph().AddConstant(name + ".scale", Tensor::Scalar<float>(1)),
-        graph().AddConstant(name + ".zero_point", Tensor::Scalar<int32_t>(0))};
+  // Values that share a grid form a set with one root.
+  ValueId RootOf(ValueId id) const {
+    for (auto it = parent_.find(id); it != parent_.end();
+         it = parent_.find(id)) {
+      id = it->second;
+    }
+    return id;
+  }
+  void Unite(ValueId a, ValueId b) {
+    const ValueId from = RootOf(a), to = RootOf(b);
+    if (from != to) parent_[from] = to;
+  }
+
+  // The grid of the value's set, named after the first of it.
+  GridIds GridOf(ValueId id) {
+    const auto [it, is_new] = grids_.try_emplace(RootOf(id));
+    if (is_new) {
+      const std::string name = graph().value(id).name;
+      it->second = {
+          graph().AddConstant(name + ".scale", Tensor::Scalar<float>(1)),
+          graph().AddConstant(name + ".zero_point",
+                              Tensor::Scalar<int32_t>(0))};
+    }
+    return it->second;
   }
 
   void QuantizeInput(ValueId id) {
     if (graph().order().empty()) return;
     const std::string name = graph().value(id).name;
-    const GridIds grid = NewGrid(name);
+    const GridIds grid = GridOf(id);
     const NodeId quantizer = graph().InsertBefore(
         graph().order().front(), "FakeQuantize", name + ".quantize",
         {id, grid.scale, grid.zero}, name + ".quantized",
         ActivationAttributes(), "condense");
     Reroute(id, quantizer);
-    grids_[id] = grid;
   }
 
   void QuantizeOutput(NodeId id, ValueId out) {
     if (out == kNoValue || marked_.count(out) == 0) return;
     const std::string name = graph().value(out).name;
-    GridIds grid;
-    if (same_as_input_.count(id) > 0) {
-      // The input is a quantizer's output by now; its grid serves here too.
-      const NodeId source = graph().value(graph().node(id).inputs[0]).producer;
-      grid = {graph().node(source).inputs[1], graph().node(source).inputs[2]};
-    } else {
-      grid = NewGrid(name);
-    }
+    const GridIds grid = GridOf(out);
     const NodeId quantizer = graph().InsertAfter(
         id, "FakeQuantize", name + ".quantize", {out, grid.scale, grid.zero},
         name + ".quantized", ActivationAttributes(), "condense");
     Reroute(out, quantizer);
-    grids_[out] = grid;
   }
 
   // Everyone but the quantizer reads its output; a graph output keeps its name.
@@ -276,28 +264,34 @@ class Placer {
   std::vector<std::vector<NodeId>> consumers_;
   std::map<NodeId, ValueId> kernel_output_;
   std::set<ValueId> marked_;
-  std::set<NodeId> same_as_input_;
+  std::map<ValueId, ValueId> parent_;
+  // By root.
   std::map<ValueId, GridIds> grids_;
 };
 
 }  // namespace
 
-std::vector<float> WeightScales(const Tensor& weight, int64_t axis,
-                                int64_t qmax) {
-  const std::vector<float> values = weight.ToFloats();
-  const int64_t channels = axis < 0 ? 1 : weight.dims()[axis];
-  int64_t inner = 1;
-  for (int64_t i = axis + 1; axis >= 0 && i < weight.rank(); ++i) {
-    inner *= weight.dims()[i];
+bool KeepsValues(const Node& node) {
+  static const auto& ops =
+      *new std::set<std::string>{"MaxPool", "Reshape",   "Flatten", "Transpose",
+                                 "Squeeze", "Unsqueeze", "Slice",   "Pad"};
+  return node.domain.empty() && ops.count(node.op) > 0;
+}
+
+void RoundScalesToPowersOfTwo(Graph* graph) {
+  for (NodeId id : graph->order()) {
+    const Node& node = graph->node(id);
+    if (!node.IsFakeQuantize() || node.String("role", "") != "activation") {
+      continue;
+    }
+    const Grid grid = PowerOfTwoGrid(
+        {graph->ConstantOf(node.inputs[1])->ToFloats()[0],
+         static_cast<int32_t>(graph->ConstantOf(node.inputs[2])->ToInts()[0])},
+        {node.Int("qmin", 0), node.Int("qmax", 255)});
+    graph->SetConstant(node.inputs[1], Tensor::Scalar<float>(grid.scale));
+    graph->SetConstant(node.inputs[2],
+                       Tensor::Scalar<int32_t>(grid.zero_point));
   }
-  std::vector<double> most(channels, 0);
-  for (size_t i = 0; i < values.size(); ++i) {
-    double& m = most[axis < 0 ? 0 : static_cast<int64_t>(i) / inner % channels];
-    m = std::max<double>(m, std::abs(values[i]));
-  }
-  std::vector<float> scales;
-  for (double m : most) scales.push_back(SymmetricGrid(m, {-qmax, qmax}).scale);
-  return scales;
 }
 
 absl::StatusOr<Placement> PlaceQuantizers(const Graph& graph,

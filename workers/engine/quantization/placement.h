@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "workers/engine/graph/graph.h"
 #include "workers/engine/quantization/observer.h"
+#include "workers/engine/quantization/weight_quantizer.h"
 
 namespace condense::quantization {
 
@@ -16,7 +17,16 @@ namespace condense::quantization {
 // recipe asks for.
 struct Numerics {
   int weight_bits = 8;
+  // See WeightGrid.
+  std::string weight_scheme = "max_abs";
   bool per_channel = true;
+  // Weights of at most 4 bits are stored as int4.
+  bool packed = false;
+  // Weights alone are quantized.
+  bool float_activations = false;
+  int activation_bits = 8;
+  // Scales of activations are powers of two.
+  bool activation_power_of_two = false;
   bool activation_unsigned = true;
   bool activation_symmetric = false;
   ObserverKind observer = ObserverKind::kMse;
@@ -32,22 +42,25 @@ struct Numerics {
 // A graph with FakeQuantize nodes: one on each weight, one on each value that
 // enters or leaves an integer kernel. Nothing stands inside a fusion; operators
 // that only move or select elements (MaxPool, Reshape, ...) give the scale of
-// their input to their output, by the same constants.
+// their input to their output, and what Concat puts together has one scale, by
+// the same constants.
 struct Placement {
   graph::Graph graph;
   // By node name, for nodes with weights that stay in float: why.
   std::map<std::string, std::string> frozen;
 };
 
-// `graph` has its batch normalisation folded. Scales of activations are 1 until
-// Calibrate; those of weights are set.
+// `graph` has its batch normalisation folded, or it is there to train with the
+// quantizers around it and to be folded by FoldLiveBatchNorm. Scales of
+// activations are 1 until Calibrate; those of weights are set.
 absl::StatusOr<Placement> PlaceQuantizers(const graph::Graph& graph,
                                           const Numerics& numerics);
 
-// Recomputes the scale of a weight's quantizer from the weight: max abs per
-// channel, or per tensor.
-std::vector<float> WeightScales(const graph::Tensor& weight, int64_t axis,
-                                int64_t qmax);
+// Activation quantizers of a calibrated graph get PowerOfTwoGrid's of theirs.
+void RoundScalesToPowersOfTwo(graph::Graph* graph);
+
+// Elements move or are selected; no new values appear.
+bool KeepsValues(const graph::Node& node);
 
 }  // namespace condense::quantization
 

@@ -1,7 +1,14 @@
 #include "workers/engine/quantization/placement.h"
 
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "workers/engine/graph/infer_shapes.h"
 #include "workers/engine/graph/verify.h"
 #include "workers/engine/quantization/quantization_test_graphs.h"
 
@@ -250,6 +257,139 @@ TEST(PlacementTest, AnUnquantizableGraphComesBackAsItWas) {
   g.AddOutput(Op(&g, "Sigmoid", "sigmoid", {Image(&g, 3)}));
   const Graph q = Place(g).graph;
   EXPECT_EQ(q.order().size(), 1u);
+}
+
+// Which inputs of a node and whether its output are quantized, e.g. "aw->q":
+// a (an activation's quantizer), w (a weight's), f (float).
+std::string Around(const Graph& g, const std::string& name) {
+  const graph::Node& node = g.node(g.FindNode(name));
+  std::string text;
+  for (graph::ValueId input : node.inputs) {
+    if (input == graph::kNoValue) continue;
+    const graph::Node* q = QuantizerOf(g, input);
+    text += q == nullptr ? 'f' : q->String("role", "")[0];
+  }
+  const auto consumers = g.Consumers(node.outputs[0]);
+  const bool quantized =
+      consumers.size() == 1 && g.node(consumers[0]).IsFakeQuantize();
+  return text + (quantized ? "->q" : "->f");
+}
+
+// A fragment of a network between two convolutions, and where quantizers stand
+// around some of its nodes.
+struct Fragment {
+  const char* name;
+  std::function<graph::ValueId(Graph*, graph::ValueId)> build;
+  std::map<std::string, std::string> around;
+};
+
+std::vector<Fragment> Fragments() {
+  const auto weight = [](Graph* g, std::vector<int64_t> dims) {
+    return g->AddConstant("k", training::Filled(std::move(dims), 4));
+  };
+  return {
+      {"residual",
+       [](Graph* g, graph::ValueId x) {
+         return Op(g, "Relu", "out",
+                   {Op(g, "Add", "sum", {Conv(g, "c1", x, 4, 4), x})});
+       },
+       {{"c1", "awf->q"}, {"sum", "aa->f"}, {"out", "f->q"}}},
+      {"depthwise",
+       [&](Graph* g, graph::ValueId x) {
+         return Op(g, "Conv", "dw", {x, weight(g, {4, 1, 3, 3})},
+                   {{"group", int64_t{4}},
+                    {"pads", std::vector<int64_t>{1, 1, 1, 1}}});
+       },
+       {{"dw", "aw->q"}}},
+      {"squeeze and excitation",
+       [&](Graph* g, graph::ValueId x) {
+         graph::ValueId y = Op(g, "GlobalAveragePool", "pool", {x});
+         y = Op(g, "Conv", "se", {y, weight(g, {4, 4, 1, 1})});
+         return Op(g, "Mul", "gate", {x, Op(g, "Sigmoid", "sigmoid", {y})});
+       },
+       // The product is in float; what the next convolution reads is not.
+       {{"pool", "a->q"},
+        {"se", "aw->q"},
+        {"sigmoid", "a->f"},
+        {"gate", "af->q"}}},
+      {"hard swish",
+       [](Graph* g, graph::ValueId x) {
+         return Op(g, "HardSwish", "out", {Conv(g, "c1", x, 4, 4)});
+       },
+       {{"c1", "awf->q"}, {"out", "a->q"}}},
+      {"transposed convolution",
+       [&](Graph* g, graph::ValueId x) {
+         return Op(g, "ConvTranspose", "up", {x, weight(g, {4, 4, 1, 1})});
+       },
+       {{"up", "af->q"}}},
+      {"layer normalisation",
+       [&](Graph* g, graph::ValueId x) {
+         return Op(g, "LayerNormalization", "ln",
+                   {x, weight(g, {6}), weight(g, {6})});
+       },
+       {{"ln", "aff->q"}}},
+      {"attention",
+       [](Graph* g, graph::ValueId x) {
+         const graph::ValueId scores =
+             Op(g, "MatMul", "qk",
+                {x, Op(g, "Transpose", "t", {x},
+                       {{"perm", std::vector<int64_t>{0, 1, 3, 2}}})});
+         return Op(g, "MatMul", "av",
+                   {Op(g, "Softmax", "softmax", {scores}), x});
+       },
+       {{"qk", "aa->q"}, {"softmax", "a->q"}, {"av", "aa->q"}}},
+      {"embedding",
+       [&](Graph* g, graph::ValueId x) {
+         const graph::ValueId rows =
+             Op(g, "Gather", "gather",
+                {weight(g, {5, 6}),
+                 g->AddConstant(
+                     "i", Tensor::Of<int64_t>({1}, std::vector<int64_t>{2}))});
+         return Op(g, "Add", "sum", {x, rows});
+       },
+       // The table stays in float, its rows are quantized for the sum.
+       {{"gather", "ff->q"}, {"sum", "aa->q"}}},
+  };
+}
+
+TEST(PlacementTest, QuantizersFollowTheFusionsWhateverTheBlock) {
+  for (const Fragment& fragment : Fragments()) {
+    Graph g;
+    graph::ValueId x = Conv(&g, "first", Image(&g, 1), 1, 4);
+    x = fragment.build(&g, x);
+    g.AddOutput(Conv(&g, "last", x, 4, 2));
+    ASSERT_TRUE(graph::InferShapes(g).ok()) << fragment.name;
+    Numerics numerics = RuntimeNumerics();
+    numerics.quantized_ops.insert("Transpose");
+    const auto placed = PlaceQuantizers(g, numerics);
+    ASSERT_TRUE(placed.ok()) << fragment.name;
+    for (const auto& [node, around] : fragment.around) {
+      EXPECT_EQ(Around(placed->graph, node), around)
+          << fragment.name << ": " << node;
+    }
+    EXPECT_EQ(Around(placed->graph, "last"), "awf->q") << fragment.name;
+  }
+}
+
+TEST(PlacementTest, WhatConcatPutsTogetherHasOneScale) {
+  Graph g;
+  const graph::ValueId x = Image(&g, 1);
+  const graph::ValueId a = Conv(&g, "a", x, 1, 2), b = Conv(&g, "b", x, 1, 2);
+  const graph::ValueId pooled =
+      Op(&g, "MaxPool", "pool", {b},
+         {{"kernel_shape", std::vector<int64_t>{1, 1}}});
+  g.AddOutput(Conv(&g, "last",
+                   Op(&g, "Concat", "cat", {a, pooled}, {{"axis", int64_t{1}}}),
+                   4, 2));
+  ASSERT_TRUE(graph::InferShapes(g).ok());
+  const Graph placed = PlaceQuantizers(g, RuntimeNumerics())->graph;
+  std::set<graph::ValueId> scales;
+  for (const char* node : {"pool", "cat", "last"}) {
+    scales.insert(QuantizerInto(placed, node)->inputs[1]);
+  }
+  scales.insert(QuantizerInto(placed, "cat", 1)->inputs[1]);
+  EXPECT_EQ(scales.size(), 1u);
+  EXPECT_NE(QuantizerInto(placed, "a")->inputs[1], *scales.begin());
 }
 
 }  // namespace

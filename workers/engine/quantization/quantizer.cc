@@ -17,8 +17,9 @@ Levels WeightLevels(int bits) {
   return {-most, most};
 }
 
-Levels ActivationLevels(bool is_unsigned) {
-  return is_unsigned ? Levels{0, 255} : Levels{-128, 127};
+Levels ActivationLevels(bool is_unsigned, int bits) {
+  const int64_t count = int64_t{1} << bits;
+  return is_unsigned ? Levels{0, count - 1} : Levels{-count / 2, count / 2 - 1};
 }
 
 Grid AffineGrid(double low, double high, Levels levels) {
@@ -39,6 +40,19 @@ Grid SymmetricGrid(double max_abs, Levels levels) {
   const double steps = static_cast<double>(levels.qmax - middle);
   if (max_abs < kScaleMin * steps) max_abs = 1;
   return {static_cast<float>(max_abs / steps), static_cast<int32_t>(middle)};
+}
+
+Grid PowerOfTwoGrid(const Grid& grid, Levels levels) {
+  const float scale = std::exp2(std::ceil(std::log2(grid.scale)));
+  // The middle stays in the middle, and the low end is still held.
+  const double low =
+      static_cast<double>(levels.qmin - grid.zero_point) * grid.scale;
+  const int64_t zero = std::clamp(
+      static_cast<int64_t>(std::nearbyint(levels.qmin - low / scale)),
+      levels.qmin, levels.qmax);
+  const int64_t middle = levels.qmin >= 0 ? (levels.qmax + 1) / 2 : 0;
+  return {scale,
+          static_cast<int32_t>(grid.zero_point == middle ? middle : zero)};
 }
 
 int64_t QuantizeValue(float x, const Grid& grid, Levels levels) {

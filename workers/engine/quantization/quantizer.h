@@ -14,8 +14,8 @@ struct Levels {
 
 // Symmetric weights: -(2^(b-1) - 1) to 2^(b-1) - 1, so 127 at 8 bits, 63 at 7.
 Levels WeightLevels(int bits);
-// 8-bit activations: 0 to 255, or -128 to 127.
-Levels ActivationLevels(bool is_unsigned);
+// Activations: 0 to 2^b - 1, or -2^(b-1) to 2^(b-1) - 1.
+Levels ActivationLevels(bool is_unsigned, int bits = 8);
 
 // real = scale * (integer - zero_point).
 struct Grid {
@@ -29,6 +29,8 @@ struct Grid {
 Grid AffineGrid(double low, double high, Levels levels);
 // The symmetric grid (z = the middle for unsigned levels, else 0).
 Grid SymmetricGrid(double max_abs, Levels levels);
+// The grid with the next power of two as its scale that holds what `grid` does.
+Grid PowerOfTwoGrid(const Grid& grid, Levels levels);
 
 // clip(round_half_even(x / s) + z, qmin, qmax), as ONNX QuantizeLinear.
 int64_t QuantizeValue(float x, const Grid& grid, Levels levels);

@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""What each way of quantizing costs: whole jobs on a real model, one JSON object per line.
+
+usage: quantizers.py digits|resnet20 [SEEDS]
+  digits    examples/digits, trained through its quantizers for 3 epochs
+  resnet20  derived_resnet20 on CIFAR-10 JPEGs (needs CONDENSE_SHARED): 16,000 training images, batch 64, 250 steps; 2,000 test
+            images for the accuracy
+Each line: top1 of the float model and of the artifact, agreement of the artifact's integers with the simulation, file size.
+SEEDS: how many, from 1 (default 1). (CONDENSE_SOURCE_DIR, CONDENSE_BINARY_DIR)
+"""
+import sys
+
+from figures import DIGITS, IMAGENET, PROFILE, require, run_engine, say, shared
+
+INT4 = "onnxruntime-opset21-int4"
+
+# Name, profile, and what stands in the quantize stage.
+PTQ = [
+    ("w8a8", PROFILE, ""),
+    ("w8a8 power_of_two", PROFILE, "weights: {scheme: power_of_two}, activations: {scheme: power_of_two}"),
+    ("w4a8", PROFILE, "weights: {bits: 4}"),
+    ("w4a8 int4 file", INT4, "weights: {bits: 4}"),
+    ("w4 alone, int4 file", INT4, "weights: {bits: 4}, activations: {scheme: float}"),
+    ("log2 w4a8", PROFILE, "weights: {scheme: log2}"),
+]
+QAT = [
+    ("w8a8 following", PROFILE, ""),
+    ("w8a8 calibrated", PROFILE, "qat: {grids: calibrated}"),
+    ("w8a8 live batch norm", PROFILE, "qat: {batch_norm: live}"),
+    ("w4a4 following", PROFILE, "weights: {bits: 4}, activations: {bits: 4}"),
+    ("w4a4 calibrated", PROFILE, "weights: {bits: 4}, activations: {bits: 4}, qat: {grids: calibrated}"),
+    ("w4a4 lsq", PROFILE, "weights: {bits: 4}, activations: {bits: 4}, qat: {grids: lsq}"),
+    ("w4a4 pact", PROFILE, "weights: {bits: 4}, activations: {bits: 4}, qat: {grids: pact}"),
+    ("w4a4 live batch norm", PROFILE, "weights: {bits: 4}, activations: {bits: 4}, qat: {batch_norm: live}"),
+    ("w2a8", PROFILE, "weights: {bits: 2}"),
+    ("w2a8 lsq", PROFILE, "weights: {bits: 2}, qat: {grids: lsq}"),
+    ("log2 w4a8", PROFILE, "weights: {scheme: log2}"),
+    ("ternary, int4 file", INT4, "weights: {scheme: ternary}"),
+    ("ternary live, int4 file", INT4, "weights: {scheme: ternary}, qat: {batch_norm: live}"),
+    ("binary, int4 file", INT4, "weights: {scheme: binary}"),
+    ("binary live, int4 file", INT4, "weights: {scheme: binary}, qat: {batch_norm: live}"),
+]
+
+
+def digits():
+    data = {"train": DIGITS / "data" / "train", "test": DIGITS / "data" / "test"}
+    config = ("train: {source: train}, calibration: {source: train, samples: 256}, "
+              "preprocess: {scale: 0.00416666666666667, mean: [0.305], std: [0.376], color: gray}")
+    return DIGITS / "model.onnx", data, config, "epochs: 3, optimizer: {sgd: {lr: 0.005}}"
+
+
+def resnet20():
+    folder = shared() / "data" / "cifar10-jpg"
+    data = {"train": folder / "cifar10_train_jpg.tar.xz", "test": folder / "cifar10_test_jpg.tar.xz"}
+    config = ("train: {source: train, samples: 16000, augment: [horizontal_flip]}, eval: {source: test, samples: 2000}, "
+              f"calibration: {{source: train, samples: 256}}, preprocess: {{{IMAGENET}}}")
+    return (shared() / "models" / "derived_resnet20_cifar10_op13.onnx", data, config,
+            "epochs: 1, batch_size: 64, optimizer: {sgd: {lr: 0.002}}")
+
+
+def main(what, seeds):
+    model, data, config, training = {"digits": digits, "resnet20": resnet20}[what]()
+    for mode, rows in (("ptq", PTQ), ("qat", QAT)):
+        for name, profile, settings in rows:
+            for seed in range(1, seeds + 1 if mode == "qat" else 2):
+                stage = ", ".join(part for part in (f"mode: {mode}", settings, training if mode == "qat" else "") if part)
+                recipe = f"data: {{{config}}}\nseed: {seed}\nstages: [quantize: {{{stage}}}]\n"
+                report = run_engine(model, recipe, data, [profile])[profile]
+                say(f"{mode} {name}", model=what, seed=seed, float_top1=report["baseline"]["metrics"]["top1"],
+                    top1=report["compressed"]["metrics"]["top1"], agreement=report["agreement"]["top1"],
+                    max_lsb=report["agreement"].get("max_lsb"), size_bytes=report["compressed"]["size_bytes"])
+                require(report["agreement"]["top1"] >= 0.99, f"agreement of {name}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2 or sys.argv[1] not in ("digits", "resnet20"):
+        sys.exit(__doc__)
+    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 1)

@@ -1,0 +1,46 @@
+#ifndef CONDENSE_WORKERS_ENGINE_PIPELINE_QAT_TASK_H_
+#define CONDENSE_WORKERS_ENGINE_PIPELINE_QAT_TASK_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "condense/v1/recipe.pb.h"
+#include "workers/engine/graph/graph.h"
+#include "workers/engine/quantization/range_average.h"
+#include "workers/engine/runtime/executor.h"
+
+namespace condense::pipeline {
+
+// What a quantize stage in mode qat does besides training: the graph that is
+// trained, what happens between its steps, and the simulation that comes out.
+
+// Batch normalisation stays in the graph while QAT trains.
+bool TrainsBatchNorm(const v1::Quantize& quantize);
+
+// Of the calibrated graph.
+graph::Graph QatGraph(const graph::Graph& graph, const v1::Quantize& quantize);
+
+class QatSteps {
+ public:
+  // `graph` is a QatGraph that `executor` runs; both must outlive this.
+  QatSteps(const graph::Graph& graph, const v1::Quantize& quantize,
+           runtime::Executor* executor);
+  // Before step `step` of `total`, from 0.
+  void Before(int64_t step, int64_t total);
+
+ private:
+  runtime::Executor* const executor_;
+  const double freeze_after_;
+  // Null where grids do not follow.
+  std::unique_ptr<quantization::RangeAverage> ranges_;
+};
+
+// Writes what `executor` has learnt into `graph`, which the QatGraph was made
+// of: the simulation that is exported.
+absl::Status FinishQat(graph::Graph qat_graph, const v1::Quantize& quantize,
+                       runtime::Executor* executor, graph::Graph* graph);
+
+}  // namespace condense::pipeline
+
+#endif  // CONDENSE_WORKERS_ENGINE_PIPELINE_QAT_TASK_H_
