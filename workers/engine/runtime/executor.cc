@@ -207,13 +207,22 @@ class Compiler {
         if (id != kNoValue) maker[id] = static_cast<int>(i);
       }
     }
-    for (const auto& step : executor_->steps_) {
-      if (!WritesInPlace(graph_.node(step->node))) continue;
-      const ValueId x = step->inputs[0];
-      if (x == kNoValue || uses[x] != 1 || maker[x] < 0) continue;
+    // The step whose result `x` may be written over, or -1.
+    const auto free_maker = [&](ValueId x) {
+      if (x == kNoValue || uses[x] != 1 || maker[x] < 0) return -1;
       const Step& before = *executor_->steps_[maker[x]];
-      if (LeavesItsResult(graph_.node(before.node))) {
-        step->in_place_of = maker[x];
+      return LeavesItsResult(graph_.node(before.node)) ? maker[x] : -1;
+    };
+    for (const auto& step : executor_->steps_) {
+      const Node& node = graph_.node(step->node);
+      if (!WritesInPlace(node)) continue;
+      step->in_place_of = free_maker(step->inputs[0]);
+      // A sum does not mind which side it is written over.
+      if (step->in_place_of >= 0 || !node.Is("Add")) continue;
+      step->in_place_of = free_maker(step->inputs[1]);
+      if (step->in_place_of >= 0) {
+        std::swap(step->inputs[0], step->inputs[1]);
+        step->constant = {step->constant[1], step->constant[0]};
       }
     }
   }

@@ -167,6 +167,43 @@ TEST(ExecutorTest, WhatWasTrainedIsStoredByName) {
   EXPECT_TRUE(torch::equal(a, b));
 }
 
+TEST(ExecutorTest, WhatIsWrittenOverIsReadByNothingElse) {
+  // Add reads the input, which others may hold, on its left and the sum of a
+  // product on its right; Relu writes over that sum.
+  Graph graph;
+  const ValueId x = graph.AddInput("x", DType::kFloat32, graph::Shape{2, 2});
+  const ValueId w = graph.AddConstant("w", Random({2, 2}, 3));
+  const ValueId product = Add(&graph, "MatMul", {x, w});
+  const ValueId sum = Add(&graph, "Add", {x, product});
+  const ValueId relu = Add(&graph, "Relu", {sum});
+  const ValueId scaled = Add(&graph, "Add", {relu, relu});
+  graph.AddOutput(scaled);
+  auto executor = Make(graph);
+  torch::manual_seed(4);
+  const torch::Tensor input = torch::randn({2, 2});
+  const torch::Tensor kept = input.clone();
+  const torch::Tensor weight = executor->ConstantTensor(w).detach();
+  const torch::Tensor wanted = 2 * at::relu(kept + kept.matmul(weight));
+  EXPECT_TRUE(torch::allclose(executor->Forward({input})[0], wanted));
+  EXPECT_TRUE(torch::equal(input, kept));
+  // What is observed keeps its values.
+  std::vector<torch::Tensor> seen;
+  executor->Observe({product, sum}, [&](ValueId, const torch::Tensor& value) {
+    seen.push_back(value);
+  });
+  executor->Forward({input});
+  ASSERT_EQ(seen.size(), 2u);
+  EXPECT_TRUE(torch::allclose(seen[0], kept.matmul(weight)));
+  EXPECT_TRUE(torch::allclose(seen[1], kept + kept.matmul(weight)));
+}
+
+TEST(ExecutorTest, AFailedRunLeavesNothingBehind) {
+  auto executor = Make(SmallNet());
+  torch::Tensor bad = torch::randn({1, 2, 6, 6});
+  EXPECT_FALSE(executor->Run({bad}).ok());
+  EXPECT_EQ(bad.use_count(), 1u);
+}
+
 TEST(ExecutorTest, AnOperatorWithoutKernelIsNamed) {
   Graph graph;
   const ValueId x = graph.AddInput("x", DType::kFloat32, graph::Shape{1, 2, 2});
