@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
@@ -40,17 +41,15 @@ absl::Status FileError(absl::string_view doing, const std::string& path,
   }
 }
 
-// Writes and syncs all of it; returns 0 or errno.
-int WriteAll(int fd, absl::Span<const absl::string_view> parts) {
-  for (absl::string_view content : parts) {
-    while (!content.empty()) {
-      const ssize_t n = ::write(fd, content.data(), content.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return errno;
-      content.remove_prefix(n);
-    }
+// Returns 0 or errno.
+int WriteAll(int fd, absl::string_view content) {
+  while (!content.empty()) {
+    const ssize_t n = ::write(fd, content.data(), content.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return errno;
+    content.remove_prefix(n);
   }
-  return ::fsync(fd) == 0 ? 0 : errno;
+  return 0;
 }
 
 void SyncFolder(const fs::path& folder) {
@@ -82,6 +81,46 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
   return content;
 }
 
+AtomicFile::AtomicFile(std::string path, std::string temp, int fd)
+    : path_(std::move(path)), temp_(std::move(temp)), fd_(fd) {}
+
+AtomicFile::AtomicFile(AtomicFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      temp_(std::move(other.temp_)),
+      fd_(std::exchange(other.fd_, -1)) {}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ < 0) return;
+  ::close(fd_);
+  ::unlink(temp_.c_str());
+}
+
+absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path) {
+  std::string temp = absl::StrCat(path, ".tmp.XXXXXX");
+  const int fd = ::mkostemp(temp.data(), O_CLOEXEC);
+  if (fd < 0) return FileError("create", temp, errno);
+  ::fchmod(fd, 0644);
+  return AtomicFile(path, std::move(temp), fd);
+}
+
+absl::Status AtomicFile::Append(absl::string_view piece) {
+  const int error = WriteAll(fd_, piece);
+  return error == 0 ? absl::OkStatus() : FileError("write", path_, error);
+}
+
+absl::Status AtomicFile::Commit() {
+  int error = ::fsync(fd_) == 0 ? 0 : errno;
+  if (::close(std::exchange(fd_, -1)) != 0 && error == 0) error = errno;
+  if (error == 0 && ::rename(temp_.c_str(), path_.c_str()) != 0) error = errno;
+  if (error != 0) {
+    ::unlink(temp_.c_str());
+    return FileError("write", path_, error);
+  }
+  const fs::path folder = fs::path(path_).parent_path();
+  SyncFolder(folder.empty() ? fs::path(".") : folder);
+  return absl::OkStatus();
+}
+
 absl::Status WriteFileAtomically(const std::string& path,
                                  absl::string_view content) {
   return WriteFileAtomically(path, absl::MakeConstSpan(&content, 1));
@@ -89,21 +128,11 @@ absl::Status WriteFileAtomically(const std::string& path,
 
 absl::Status WriteFileAtomically(const std::string& path,
                                  absl::Span<const absl::string_view> parts) {
-  std::string temp = absl::StrCat(path, ".tmp.XXXXXX");
-  const int fd = ::mkostemp(temp.data(), O_CLOEXEC);
-  if (fd < 0) return FileError("create", temp, errno);
-  ::fchmod(fd, 0644);
-  int error = WriteAll(fd, parts);
-  if (::close(fd) != 0 && error == 0) error = errno;
-  if (error == 0 && ::rename(temp.c_str(), path.c_str()) != 0) error = errno;
-  if (error != 0) {
-    ::unlink(temp.c_str());
-    return FileError("write", path, error);
+  CONDENSE_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
+  for (absl::string_view part : parts) {
+    CONDENSE_RETURN_IF_ERROR(file.Append(part));
   }
-  SyncFolder(fs::path(path).parent_path().empty()
-                 ? fs::path(".")
-                 : fs::path(path).parent_path());
-  return absl::OkStatus();
+  return file.Commit();
 }
 
 absl::Status MakeWritableFolder(const std::string& path) {

@@ -23,6 +23,27 @@ absl::Status WriteFileAtomically(const std::string& path,
 absl::Status WriteFileAtomically(const std::string& path,
                                  absl::Span<const absl::string_view> parts);
 
+// The same for content that comes in pieces: until Commit the old file stays;
+// a file that is not committed leaves nothing behind. Not thread-safe.
+class AtomicFile {
+ public:
+  static absl::StatusOr<AtomicFile> Create(const std::string& path);
+  AtomicFile(AtomicFile&& other) noexcept;
+  AtomicFile& operator=(AtomicFile&&) = delete;
+  ~AtomicFile();
+
+  absl::Status Append(absl::string_view piece);
+  // Syncs, renames; nothing may follow.
+  absl::Status Commit();
+
+ private:
+  AtomicFile(std::string path, std::string temp, int fd);
+
+  std::string path_;
+  std::string temp_;
+  int fd_ = -1;
+};
+
 // Creates a folder and those above it. PERMISSION_DENIED with reason
 // FOLDER_NOT_WRITABLE if it cannot be created or written to.
 absl::Status MakeWritableFolder(const std::string& path);

@@ -200,8 +200,9 @@ absl::Status CheckOptimizer(const Checker& check,
     return check.Range(at + "weight_decay", sgd.has_weight_decay(),
                        sgd.weight_decay(), 0, 1);
   }
-  const v1::Adam& adam = optimizer.adam();
-  const std::string at = "optimizer.adam.";
+  const bool decoupled = optimizer.has_adamw();
+  const v1::Adam& adam = decoupled ? optimizer.adamw() : optimizer.adam();
+  const std::string at = decoupled ? "optimizer.adamw." : "optimizer.adam.";
   CONDENSE_RETURN_IF_ERROR(
       check.Range(at + "lr", adam.has_lr(), adam.lr(), 0, 100, true));
   CONDENSE_RETURN_IF_ERROR(
@@ -214,6 +215,71 @@ absl::Status CheckOptimizer(const Checker& check,
                      adam.weight_decay(), 0, 1);
 }
 
+// Keys of `lr_shape` that the schedule does not read are refused.
+absl::Status CheckLrShape(const Checker& check, v1::LrSchedule schedule,
+                          const v1::LrShape& shape) {
+  const bool falls = schedule != v1::STEP && schedule != v1::CONSTANT;
+  const bool step = schedule == v1::STEP;
+  const bool cycle = schedule == v1::ONE_CYCLE;
+  struct Key {
+    const char* name;
+    bool has, used;
+    double value, low, high;
+    bool open;
+  };
+  for (const Key& key :
+       {Key{"warmup_epochs", shape.has_warmup_epochs(), true,
+            shape.warmup_epochs(), 0, 10000, false},
+        Key{"final", shape.has_final(), falls, shape.final(), 0, 1, false},
+        Key{"every_epochs", shape.has_every_epochs(), step,
+            shape.every_epochs(), 0, 10000, true},
+        Key{"gamma", shape.has_gamma(), step, shape.gamma(), 0, 1, true},
+        Key{"start", shape.has_start(), cycle, shape.start(), 0, 1, true},
+        Key{"peak_at", shape.has_peak_at(), cycle, shape.peak_at(), 0, 0.9999,
+            true}}) {
+    const std::string at = absl::StrCat("lr_shape.", key.name);
+    if (key.has && !key.used) {
+      return check.Error(
+          at, "UNUSED_KEY",
+          absl::StrCat("this lr_schedule does not read '", key.name, "'"));
+    }
+    CONDENSE_RETURN_IF_ERROR(
+        check.Range(at, key.has, key.value, key.low, key.high, key.open));
+  }
+  return absl::OkStatus();
+}
+
+// What goes around the optimizer.
+template <typename Training>
+absl::Status CheckLoop(const Checker& check, const Training& training) {
+  CONDENSE_RETURN_IF_ERROR(
+      CheckLrShape(check, training.lr_schedule(), training.lr_shape()));
+  CONDENSE_RETURN_IF_ERROR(check.Range("clip_norm", training.has_clip_norm(),
+                                       training.clip_norm(), 0, 1e9, true));
+  CONDENSE_RETURN_IF_ERROR(check.Range("accumulate", training.has_accumulate(),
+                                       training.accumulate(), 1, 4096));
+  CONDENSE_RETURN_IF_ERROR(check.Range("ema.decay", training.ema().has_decay(),
+                                       training.ema().decay(), 0, 0.9999999,
+                                       true));
+  CONDENSE_RETURN_IF_ERROR(check.Range("label_smoothing",
+                                       training.has_label_smoothing(),
+                                       training.label_smoothing(), 0, 0.9999));
+  const v1::EarlyStop& stop = training.early_stop();
+  CONDENSE_RETURN_IF_ERROR(check.Range("early_stop.every_epochs",
+                                       stop.has_every_epochs(),
+                                       stop.every_epochs(), 1, 10000));
+  CONDENSE_RETURN_IF_ERROR(check.Range(
+      "early_stop.patience", stop.has_patience(), stop.patience(), 1, 10000));
+  CONDENSE_RETURN_IF_ERROR(check.Range(
+      "early_stop.min_delta", stop.has_min_delta(), stop.min_delta(), 0, 1e9));
+  const v1::Divergence& divergence = training.divergence();
+  CONDENSE_RETURN_IF_ERROR(check.Range("divergence.factor",
+                                       divergence.has_factor(),
+                                       divergence.factor(), 1, 1e9, true));
+  return check.Range("divergence.steps", divergence.has_steps(),
+                     divergence.steps(), 1, 1000000);
+}
+
 template <typename Training>
 absl::Status CheckTraining(const Checker& check, const Training& training) {
   CONDENSE_RETURN_IF_ERROR(check.Range("epochs", training.has_epochs(),
@@ -221,6 +287,7 @@ absl::Status CheckTraining(const Checker& check, const Training& training) {
   CONDENSE_RETURN_IF_ERROR(check.Range("batch_size", training.has_batch_size(),
                                        training.batch_size(), 1, 65536));
   CONDENSE_RETURN_IF_ERROR(CheckOptimizer(check, training.optimizer()));
+  CONDENSE_RETURN_IF_ERROR(CheckLoop(check, training));
   for (int i = 0; i < training.kd_size(); ++i) {
     const std::string at = absl::StrCat("kd[", i, "]");
     if (!training.kd(i).has_soft_response()) {
@@ -355,11 +422,15 @@ absl::Status CheckQuantize(const Checker& check, const v1::Quantize& quantize) {
       "mode", quantize.mode() != v1::Quantize::MODE_UNSPECIFIED));
   const bool trains = quantize.has_epochs() || quantize.has_batch_size() ||
                       quantize.has_optimizer() || quantize.kd_size() > 0 ||
-                      quantize.lr_schedule() != v1::LR_SCHEDULE_UNSPECIFIED;
+                      quantize.lr_schedule() != v1::LR_SCHEDULE_UNSPECIFIED ||
+                      quantize.has_lr_shape() || quantize.has_clip_norm() ||
+                      quantize.has_accumulate() || quantize.has_ema() ||
+                      quantize.has_label_smoothing() ||
+                      quantize.has_early_stop() || quantize.has_divergence();
   if (quantize.mode() == v1::Quantize::PTQ && trains) {
     return check.Error("mode", "UNUSED_KEY",
-                       "ptq does not train: epochs, batch_size, optimizer, "
-                       "lr_schedule and kd go with mode qat");
+                       "ptq does not train: epochs, batch_size, optimizer, kd "
+                       "and what is about training goes with mode qat");
   }
   CONDENSE_RETURN_IF_ERROR(CheckQat(check, quantize));
   CONDENSE_RETURN_IF_ERROR(CheckTraining(check, quantize));
@@ -423,6 +494,9 @@ absl::Status CheckRecipe(const ParsedRecipe& parsed) {
   const v1::Recipe& recipe = parsed.recipe;
   CONDENSE_RETURN_IF_ERROR(
       check.Range("version", recipe.has_version(), recipe.version(), 1, 1));
+  CONDENSE_RETURN_IF_ERROR(
+      check.Range("budget.time_seconds", recipe.budget().has_time_seconds(),
+                  recipe.budget().time_seconds(), 0, 1e9, true));
   CONDENSE_RETURN_IF_ERROR(CheckData(parsed));
   if (recipe.teacher().model() != v1::Teacher::MODEL_UNSPECIFIED &&
       !recipe.teacher().source().empty()) {

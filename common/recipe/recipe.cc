@@ -10,7 +10,6 @@ namespace {
 // Named by the design, not offered yet: a clear answer instead of "unknown".
 const std::vector<PlannedKey>& Planned() {
   static const auto& planned = *new std::vector<PlannedKey>{
-      {"Recipe", "budget"},
       {"Recipe", "fairness"},
       {"DataConfig", "groups"},
       {"DataSource", "sampler"},
@@ -25,7 +24,6 @@ const std::vector<PlannedKey>& Planned() {
       {"PruneSchedule", "lottery_ticket"},
       {"PruneSchedule", "grouped"},
       {"Finetune", "qat_data"},
-      {"Optimizer", "adamw"},
       {"KdLoss", "response"},
       {"KdLoss", "feature"},
       {"KdLoss", "relation"},
@@ -96,13 +94,17 @@ void ResolveData(v1::DataConfig* data) {
 }
 
 void ResolveOptimizer(double lr, v1::Optimizer* optimizer) {
-  if (optimizer->has_adam()) {
-    v1::Adam* adam = optimizer->mutable_adam();
+  if (optimizer->has_adam() || optimizer->has_adamw()) {
+    const bool decoupled = optimizer->has_adamw();
+    v1::Adam* adam =
+        decoupled ? optimizer->mutable_adamw() : optimizer->mutable_adam();
     if (!adam->has_lr()) adam->set_lr(0.001);
     if (!adam->has_beta1()) adam->set_beta1(0.9);
     if (!adam->has_beta2()) adam->set_beta2(0.999);
     if (!adam->has_epsilon()) adam->set_epsilon(1e-8);
-    if (!adam->has_weight_decay()) adam->set_weight_decay(0);
+    if (!adam->has_weight_decay()) {
+      adam->set_weight_decay(decoupled ? 0.01 : 0);
+    }
     return;
   }
   v1::Sgd* sgd = optimizer->mutable_sgd();
@@ -110,6 +112,29 @@ void ResolveOptimizer(double lr, v1::Optimizer* optimizer) {
   if (!sgd->has_momentum()) sgd->set_momentum(0.9);
   if (!sgd->has_weight_decay()) sgd->set_weight_decay(0);
   if (!sgd->has_nesterov()) sgd->set_nesterov(false);
+}
+
+void ResolveLrShape(v1::LrSchedule schedule, v1::LrShape* shape) {
+  if (!shape->has_warmup_epochs()) shape->set_warmup_epochs(0);
+  if (schedule == v1::STEP) {
+    if (!shape->has_every_epochs()) shape->set_every_epochs(1);
+    if (!shape->has_gamma()) shape->set_gamma(0.1);
+  }
+  const bool falls = schedule != v1::STEP && schedule != v1::CONSTANT;
+  if (falls && !shape->has_final()) shape->set_final(0);
+  if (schedule == v1::ONE_CYCLE) {
+    if (!shape->has_start()) shape->set_start(0.04);
+    if (!shape->has_peak_at()) shape->set_peak_at(0.3);
+  }
+}
+
+void ResolveEarlyStop(v1::EarlyStop* stop) {
+  if (stop->metric() == v1::EarlyStop::METRIC_UNSPECIFIED) {
+    stop->set_metric(v1::EarlyStop::TOP1);
+  }
+  if (!stop->has_every_epochs()) stop->set_every_epochs(1);
+  if (!stop->has_patience()) stop->set_patience(5);
+  if (!stop->has_min_delta()) stop->set_min_delta(0);
 }
 
 // What finetune and qat share.
@@ -120,6 +145,18 @@ void ResolveTraining(double lr, Training* training) {
   if (training->lr_schedule() == v1::LR_SCHEDULE_UNSPECIFIED) {
     training->set_lr_schedule(v1::COSINE);
   }
+  ResolveLrShape(training->lr_schedule(), training->mutable_lr_shape());
+  if (!training->has_accumulate()) training->set_accumulate(1);
+  if (!training->has_label_smoothing()) training->set_label_smoothing(0);
+  if (training->has_ema() && !training->ema().has_decay()) {
+    training->mutable_ema()->set_decay(0.999);
+  }
+  if (training->has_early_stop()) {
+    ResolveEarlyStop(training->mutable_early_stop());
+  }
+  v1::Divergence* divergence = training->mutable_divergence();
+  if (!divergence->has_factor()) divergence->set_factor(10);
+  if (!divergence->has_steps()) divergence->set_steps(100);
   for (v1::KdLoss& kd : *training->mutable_kd()) {
     v1::SoftResponse* soft = kd.mutable_soft_response();
     if (!soft->has_temperature()) soft->set_temperature(4);

@@ -139,7 +139,7 @@ TEST(ParseRecipeTest, NamesWhatIsMissing) {
 
 TEST(ParseRecipeTest, AnswersAPlannedKeyWithUnimplemented) {
   const auto parsed =
-      ParseRecipe("stages: [quantize: {mode: ptq}]\nbudget: {time_seconds: 1}");
+      ParseRecipe("stages: [quantize: {mode: ptq}]\nfairness: {gap: 1}");
   EXPECT_EQ(parsed.status().code(), absl::StatusCode::kUnimplemented);
   EXPECT_EQ(ErrorReason(parsed.status()), "UNIMPLEMENTED_KEY");
 }
@@ -183,6 +183,27 @@ TEST(ParseRecipeTest, RefusesNumbersThatDoNotGoTogether) {
             "accepted");
 }
 
+TEST(ParseRecipeTest, RefusesAnLrShapeThatTheScheduleDoesNotRead) {
+  EXPECT_EQ(Refusal("stages:\n  - finetune: {epochs: 3, lr_shape: {gamma: 1}}"),
+            "UNUSED_KEY stages[0].finetune.lr_shape.gamma 2:38");
+  EXPECT_EQ(Refusal("stages:\n  - finetune: {epochs: 3, lr_schedule: step, "
+                    "lr_shape: {gamma: 2}}"),
+            "OUT_OF_RANGE stages[0].finetune.lr_shape.gamma 2:57");
+  EXPECT_EQ(Refusal("stages:\n  - finetune: {epochs: 3, lr_schedule: step, "
+                    "lr_shape: {gamma: 0.5, warmup_epochs: 1}}"),
+            "accepted");
+}
+
+TEST(ParseRecipeTest, ChecksTheKeysOfTheTrainingLoop) {
+  EXPECT_EQ(Refusal("stages:\n  - quantize: {mode: qat, ema: {decay: 1}}"),
+            "OUT_OF_RANGE stages[0].quantize.ema.decay 2:33");
+  EXPECT_EQ(Refusal("stages:\n  - quantize: {mode: ptq, clip_norm: 1}"),
+            "UNUSED_KEY stages[0].quantize.mode 2:16");
+  EXPECT_EQ(Refusal("budget: {time_seconds: 0}\nstages: [finetune: {epochs: "
+                    "1}]"),
+            "OUT_OF_RANGE budget.time_seconds 1:10");
+}
+
 TEST(ParseRecipeTest, RefusesWhatIsNoYaml) {
   EXPECT_EQ(Refusal("stages: [quantize: {mode: ptq}").substr(0, 10),
             "BAD_SYNTAX");
@@ -212,6 +233,9 @@ TEST(ResolveRecipeTest, WritesDefaultsOutOnceAndRoundTrips) {
   ResolveRecipe(&recipe);
   EXPECT_EQ(recipe.stages(1).finetune().batch_size(), 64);
   EXPECT_EQ(recipe.stages(2).quantize().optimizer().sgd().lr(), 0.001);
+  EXPECT_EQ(recipe.stages(2).quantize().divergence().steps(), 100);
+  EXPECT_FALSE(recipe.stages(1).finetune().has_early_stop());
+  EXPECT_FALSE(recipe.stages(1).finetune().lr_shape().has_gamma());
   EXPECT_EQ(recipe.stages(2).quantize().activations().observer(),
             v1::ActivationQuantization::MSE);
   v1::Recipe twice = recipe;

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -76,13 +77,27 @@ int Fail(const absl::Status& status) {
              : 1;
 }
 
-int Run(const std::string& job_dir) {
+// What a rank that does not lead would tell, nobody needs twice.
+class SilentSink : public pipeline::EventSink {
+ public:
+  void Send(const v1::EngineEvent&) override {}
+};
+
+int Run(const std::string& job_dir, const pipeline::RankPlan& ranks) {
+  // Without its leader a rank has no work.
+  if (!ranks.leads()) prctl(PR_SET_PDEATHSIG, SIGKILL);
   pipeline::Control control;
   HandleSignals(&control);
-  auto sink = isatty(STDOUT_FILENO) ? pipeline::MakeTerminalSink(stdout)
-                                    : pipeline::MakeJsonSink(stdout);
+  std::unique_ptr<pipeline::EventSink> sink;
+  if (!ranks.leads()) {
+    sink = std::make_unique<SilentSink>();
+  } else if (isatty(STDOUT_FILENO)) {
+    sink = pipeline::MakeTerminalSink(stdout);
+  } else {
+    sink = pipeline::MakeJsonSink(stdout);
+  }
   const pipeline::JobResult result =
-      pipeline::RunJob(job_dir, &control, sink.get());
+      pipeline::RunJob(job_dir, &control, sink.get(), ranks);
   if (!result.status.ok()) {
     std::fprintf(stderr, "%s\n", ErrorText(result.status).c_str());
   }
@@ -111,6 +126,7 @@ int Serve(const std::string& device, int threads) {
 struct Options {
   std::string model;
   std::string job_dir;
+  pipeline::RankPlan ranks;
   std::string device = "cpu";
   int threads = 0;
   pipeline::InferOptions infer;
@@ -140,7 +156,19 @@ int Main(int argc, char** argv) {
   CLI::App* run = app.add_subcommand("run", "run the job in a folder");
   run->add_option("JOB_DIR", options.job_dir, "has job.json or job.yaml")
       ->required();
-  run->callback([&] { exit_code = Run(options.job_dir); });
+  run->add_option("--ranks,--world-size", options.ranks.size,
+                  "processes that train together (one for each device)")
+      ->check(CLI::Range(1, 1024));
+  CLI::Option* rank =
+      run->add_option("--rank", options.ranks.rank,
+                      "of this process; without it, it is rank 0 "
+                      "and starts the others on this machine");
+  run->add_option("--rendezvous", options.ranks.rendezvous,
+                  "where ranks that others start meet: file:///PATH or "
+                  "tcp://HOST:PORT")
+      ->needs(rank);
+  rank->needs("--rendezvous");
+  run->callback([&] { exit_code = Run(options.job_dir, options.ranks); });
 
   CLI::App* serve = app.add_subcommand(
       "serve", "wait for one job from the agent (fds 3 and 4)");

@@ -208,7 +208,11 @@ void Loader::Work() {
       const int64_t begin = order.batch * options_.batch_size;
       const int64_t end =
           std::min<int64_t>(begin + options_.batch_size, order_.size());
-      order.indices.assign(order_.begin() + begin, order_.begin() + end);
+      const int64_t size = end - begin;
+      order.indices.assign(
+          order_.begin() + begin + size * options_.shard / options_.shards,
+          order_.begin() + begin +
+              size * (options_.shard + 1) / options_.shards);
     }
     absl::StatusOr<Batch> result = OutOfMemory();
     try {

@@ -54,6 +54,9 @@ struct LoaderOptions {
   double max_corrupt = 0;
   // Told once of each corrupt image by the thread that calls Next.
   std::function<void(const std::string& message)> on_corrupt;
+  // Only part `shard` of `shards` equal parts of each batch, in its order.
+  int64_t shard = 0;
+  int64_t shards = 1;
   // Threads that decode, at least one. The order does not depend on it.
   int threads = 1;
 };

@@ -416,6 +416,31 @@ TEST(LoaderTest, AnImageThatDoesNotFitIntoMemoryIsAnError) {
   EXPECT_EQ(ErrorReason(status), "OUT_OF_MEMORY");
 }
 
+TEST(LoaderTest, ShardsTogetherAreTheBatchesOfOneLoader) {
+  Counting data(20);
+  LoaderOptions options;
+  options.batch_size = 6;
+  options.training = true;
+  Loader whole(&data, options);
+  const auto batches = Rest(&whole);
+  std::vector<std::vector<int64_t>> parts(batches.size());
+  options.shards = 2;
+  for (options.shard = 0; options.shard < 2; ++options.shard) {
+    Loader part(&data, options);
+    EXPECT_EQ(part.batches_per_epoch(), whole.batches_per_epoch());
+    const auto some = Rest(&part);
+    ASSERT_EQ(some.size(), batches.size());
+    for (size_t i = 0; i < some.size(); ++i) {
+      EXPECT_EQ(some[i].count, 3);
+      parts[i].insert(parts[i].end(), some[i].labels.begin(),
+                      some[i].labels.end());
+    }
+  }
+  for (size_t i = 0; i < batches.size(); ++i) {
+    EXPECT_EQ(parts[i], batches[i].labels);
+  }
+}
+
 TEST(LoaderTest, AnEmptySetHasNoBatch) {
   Counting data(0);
   for (bool training : {false, true}) {

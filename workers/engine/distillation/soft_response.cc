@@ -1,5 +1,7 @@
 #include "workers/engine/distillation/soft_response.h"
 
+#include "workers/engine/training/evaluate.h"
+
 namespace condense::distillation {
 
 torch::Tensor SoftResponseLoss(const torch::Tensor& student,
@@ -13,8 +15,9 @@ torch::Tensor SoftResponseLoss(const torch::Tensor& student,
       (log_q.exp() * (log_q - log_p)).sum(1).mean();
   torch::Tensor loss = divergence * (options.lambda * t * t);
   if (options.lambda < 1) {
-    loss = loss + at::nll_loss(at::log_softmax(student, 1), labels) *
-                      (1 - options.lambda);
+    loss = loss +
+           (1 - options.lambda) *
+               training::CrossEntropy(student, labels, options.label_smoothing);
   }
   return loss;
 }

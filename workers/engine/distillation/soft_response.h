@@ -9,6 +9,8 @@ struct SoftResponseOptions {
   double temperature = 4;
   // Weight of the teacher; the labels get the rest.
   double lambda = 0.9;
+  // Of the labels' part, as training::CrossEntropy has it.
+  double label_smoothing = 0;
 };
 
 // Hinton et al., arXiv:1503.02531:

@@ -20,6 +20,13 @@ TEST(SoftResponseTest, MatchesAHandComputedValue) {
                                        {.temperature = 2, .lambda = 0.75})
                           .item<double>();
   EXPECT_NEAR(loss, 0.75 * 4 * kl + 0.25 * ce, 1e-6);
+  // The labels' part against (0.1, 0.9) instead of (0, 1): ln 10 is ce + ln 9.
+  const double smooth =
+      SoftResponseLoss(
+          student, teacher, labels,
+          {.temperature = 2, .lambda = 0.75, .label_smoothing = 0.2})
+          .item<double>();
+  EXPECT_NEAR(smooth - loss, 0.25 * 0.1 * std::log(9.0), 1e-6);
 }
 
 TEST(SoftResponseTest, GradientMatchesTheNumericalOne) {

@@ -181,6 +181,7 @@ report::Report MakeReport(RunContext* context, const Finish& finish) {
   for (const StageRow& row : state.rows) {
     if (row.profile.empty() || row.profile == finish.profile.id()) {
       report.stages.push_back(row.stage);
+      report.cut = report.cut || row.stage.cut;
     }
   }
   context->WarnOfCorruptImages();

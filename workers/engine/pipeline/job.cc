@@ -77,10 +77,12 @@ absl::StatusOr<std::unique_ptr<Job>> Job::Load(const std::string& job_dir) {
   return job;
 }
 
-absl::Status Job::Open() {
-  CONDENSE_ASSIGN_OR_RETURN(
-      device_,
-      runtime::ResolveDevice(file_.device().empty() ? "cpu" : file_.device()));
+absl::Status Job::Open(const RankPlan& ranks) {
+  ranks_ = ranks;
+  const std::vector<std::string> devices = DevicesOf(file_.device());
+  const std::string own =
+      devices.empty() ? "cpu" : devices[devices.size() == 1 ? 0 : ranks.rank];
+  CONDENSE_ASSIGN_OR_RETURN(device_, runtime::ResolveDevice(own));
   LimitMemory(device_);
   CONDENSE_RETURN_IF_ERROR(ReadModels());
   CONDENSE_RETURN_IF_ERROR(ReadData());
@@ -197,19 +199,23 @@ absl::Status Job::DescribeInput() {
 }
 
 void Job::MakeFingerprint() {
-  Sha256 digest;
-  digest.Update(model_digest_);
+  fingerprint_["model"] = model_digest_;
   if (teacher_.has_value()) {
-    digest.Update(DigestOfFile(file_.teacher()).value_or(""));
+    fingerprint_["teacher"] = DigestOfFile(file_.teacher()).value_or("");
   }
-  digest.Update(recipe::RecipeToYaml(resolved_));
-  for (const auto& [name, data] : data_digests_) digest.Update(name + data);
+  fingerprint_["recipe"] = DigestOf(recipe::RecipeToYaml(resolved_));
+  for (const auto& [name, digest] : data_digests_) {
+    fingerprint_[absl::StrCat("data '", name, "'")] = digest;
+  }
   for (const v1::DeviceProfile& profile : profiles_) {
-    digest.Update(profile.SerializeAsString());
+    fingerprint_["profile " + profile.id()] =
+        DigestOf(profile.SerializeAsString());
   }
-  for (const auto& [name, version] : Toolchain()) digest.Update(name + version);
-  digest.Update(absl::StrCat(device_.substr(0, 4), file_.threads()));
-  fingerprint_ = digest.Finish();
+  for (const auto& [name, version] : Toolchain()) fingerprint_[name] = version;
+  // The kind of device, whichever of that kind it is.
+  fingerprint_["device"] = device_.substr(0, device_.find(':'));
+  fingerprint_["threads"] = absl::StrCat(file_.threads());
+  fingerprint_["ranks"] = absl::StrCat(ranks_.size);
 }
 
 const data::Dataset* Job::Data(const std::string& source) const {
@@ -236,6 +242,8 @@ std::unique_ptr<data::Loader> Job::LoaderOf(const v1::DataSource& source,
   options.threads = data::DefaultThreads();
   if (training) {
     options.training = true;
+    options.shard = ranks_.rank;
+    options.shards = ranks_.size;
     options.augmentations = AugmentationsOf(source);
     options.mixup_alpha = MixupAlphaOf(source);
   }

@@ -16,6 +16,8 @@
 #include "workers/engine/data/loader.h"
 #include "workers/engine/graph/graph.h"
 #include "workers/engine/pipeline/load_model.h"
+#include "workers/engine/pipeline/ranks.h"
+#include "workers/engine/training/checkpoint.h"
 
 namespace condense::pipeline {
 
@@ -27,10 +29,10 @@ class Job {
   // those of the text alone.
   static absl::StatusOr<std::unique_ptr<Job>> Load(const std::string& job_dir);
 
-  // Reads model, teacher and data, and works out the device. Errors: those of
-  // the importer and the readers, DATA_MISSING, NO_DEVICE; of models that come
-  // quantized UNSUPPORTED_QUANTIZATION and ALREADY_QUANTIZED.
-  absl::Status Open();
+  // Reads model, teacher and data, and works out this rank's device. Errors:
+  // those of the importer and the readers, DATA_MISSING, NO_DEVICE; of models
+  // that come quantized UNSUPPORTED_QUANTIZATION and ALREADY_QUANTIZED.
+  absl::Status Open(const RankPlan& ranks = {});
 
   const std::string& dir() const { return dir_; }
   const v1::JobFile& file() const { return file_; }
@@ -50,19 +52,21 @@ class Job {
     return teacher_.has_value() ? *teacher_ : model_;
   }
   const std::string& device() const { return device_; }
+  const RankPlan& ranks() const { return ranks_; }
   // Of the model's input; the first axis is the batch.
   const data::InputShape& input_shape() const { return input_shape_; }
   // Columns of the model's first output; 0 if it is not [N, classes].
   int64_t num_classes() const { return num_classes_; }
-  // Digest over everything that a checkpoint depends on.
-  const std::string& fingerprint() const { return fingerprint_; }
+  // Everything that a checkpoint depends on.
+  const training::Fingerprint& fingerprint() const { return fingerprint_; }
   const std::map<std::string, std::string>& data_digests() const {
     return data_digests_;
   }
 
   // nullptr: the job has no data of this name.
   const data::Dataset* Data(const std::string& source) const;
-  // The three uses of data; nullptr where the job has none.
+  // The three uses of data; nullptr where the job has none. Training: this
+  // rank's part of batches of `batch_size`.
   std::unique_ptr<data::Loader> TrainLoader(int64_t batch_size) const;
   std::unique_ptr<data::Loader> EvalLoader() const;
   std::unique_ptr<data::Loader> CalibrationLoader() const;
@@ -95,10 +99,11 @@ class Job {
   std::optional<graph::Graph> teacher_;
   std::map<std::string, std::unique_ptr<data::Dataset>> data_;
   std::map<std::string, std::string> data_digests_;
+  RankPlan ranks_;
   std::string device_;
   data::InputShape input_shape_;
   int64_t num_classes_ = 0;
-  std::string fingerprint_;
+  training::Fingerprint fingerprint_;
   // Written by the loaders, which are used from the job's thread.
   mutable std::map<std::string, std::set<std::string>> corrupt_;
 };

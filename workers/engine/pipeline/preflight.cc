@@ -56,6 +56,13 @@ absl::Status CheckData(const Job& job) {
         job.Data(data.train().source()) == nullptr) {
       return Missing(job, path, data.train().source(), "this stage trains on");
     }
+    if ((stage.finetune().has_early_stop() ||
+         stage.quantize().has_early_stop()) &&
+        job.Data(data.eval().source()) == nullptr) {
+      return Missing(
+          job, path + (qat ? ".quantize.early_stop" : ".finetune.early_stop"),
+          data.eval().source(), "early_stop is measured on");
+    }
     if (stage.has_quantize() &&
         job.Data(data.calibration().source()) == nullptr) {
       return Missing(job, path, data.calibration().source(),
@@ -175,6 +182,25 @@ absl::Status CheckProfiles(const Job& job) {
   return absl::OkStatus();
 }
 
+// Ranks take equal parts of each batch.
+absl::Status CheckBatches(const Job& job) {
+  const int64_t ranks = job.ranks().size;
+  for (const Task& task :
+       PlanTasks(job.recipe(), static_cast<int>(job.profiles().size()))) {
+    if (ranks == 1 || PlannedSteps(job, task) == 0) continue;
+    const int64_t batch = SettingsOf(job.recipe(), task).batch_size;
+    const int64_t samples = job.TrainLoader(batch)->num_samples();
+    if (batch % ranks == 0 && samples >= batch) continue;
+    return recipe::ErrorAt(
+        job.parsed(), absl::StrCat("stages[", task.settings, "]"),
+        absl::StatusCode::kInvalidArgument, "BATCH_NOT_DIVISIBLE",
+        absl::StrCat("batches of ", batch, " of ", samples,
+                     " samples cannot be shared by ", ranks, " ranks"),
+        {.hint = absl::StrCat("a batch_size that ", ranks, " divides")});
+  }
+  return absl::OkStatus();
+}
+
 // One batch forward, on each set of data.
 absl::Status TryForward(const Job& job) {
   CONDENSE_ASSIGN_OR_RETURN(
@@ -208,9 +234,10 @@ absl::Status TryStep(const Job& job, const Task& task) {
         teacher, runtime::Executor::Create(job.teacher(), options));
   }
   auto loader = job.TrainLoader(settings.batch_size);
-  training::TrainOptions train;
-  train.optimizer = settings.optimizer;
+  training::TrainOptions train = settings.train;
   train.optimizer.lr = 0;
+  train.early_stop.reset();
+  train.graph = &job.model();
   training::Trainer trainer(student.get(), loader.get(),
                             LossOf(settings, teacher.get()), train);
   return trainer
@@ -231,13 +258,14 @@ absl::Status Preflight(RunContext* context) {
     }
   }
   CONDENSE_RETURN_IF_ERROR(CheckProfiles(job));
+  CONDENSE_RETURN_IF_ERROR(CheckBatches(job));
   CONDENSE_RETURN_IF_ERROR(TryForward(job));
   const std::vector<Task> tasks =
       PlanTasks(job.recipe(), static_cast<int>(job.profiles().size()));
   bool trained = false;
   for (const Task& task : tasks) {
     const int64_t steps = PlannedSteps(job, task);
-    context->planned_steps += steps;
+    context->planned_steps.push_back(steps);
     if (steps == 0 || trained) continue;
     trained = true;
     CONDENSE_RETURN_IF_ERROR(TryStep(job, task));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -25,6 +26,11 @@ constexpr size_t kNamedImages = 5;
 // Shares of the whole job before and after training.
 constexpr double kBeforeTraining = 0.03;
 constexpr double kTraining = 0.9;
+// Of the time budget, kept for export and verification; with many samples these
+// take as long as measuring the original some times over.
+constexpr double kReserve = 0.1;
+constexpr double kReserveMax = 0.5;
+constexpr double kEvaluationsToFinish = 3;
 
 // Checkpoints in a folder, oldest first.
 std::vector<std::string> CheckpointsIn(const std::string& folder) {
@@ -37,6 +43,15 @@ std::vector<std::string> CheckpointsIn(const std::string& folder) {
   }
   std::sort(paths.begin(), paths.end());
   return paths;
+}
+
+// All but the newest ones.
+void RemoveOldCheckpoints(const std::string& folder) {
+  const std::vector<std::string> all = CheckpointsIn(folder);
+  for (size_t i = 0; i + kKeptCheckpoints < all.size(); ++i) {
+    std::error_code error;
+    fs::remove(all[i], error);
+  }
 }
 
 std::string TechniqueOf(const v1::Recipe& recipe, int stage) {
@@ -90,26 +105,58 @@ bool RunContext::CheckpointIsDue() const {
 }
 
 absl::Status RunContext::SaveCheckpoint() {
+  if (!leads()) return absl::OkStatus();
   state_.curves = narrator_.curves();
   state_.warnings = narrator_.warnings();
-  CONDENSE_ASSIGN_OR_RETURN(training::Checkpoint checkpoint,
-                            ToCheckpoint(state_));
-  checkpoint.fingerprint = job_.fingerprint();
-  CONDENSE_RETURN_IF_ERROR(MakeWritableFolder(CheckpointFolder()));
-  const std::string path = absl::StrFormat(
-      "%s/%010d-%06d.ckpt", CheckpointFolder(), state_.steps, ++saved_);
-  CONDENSE_RETURN_IF_ERROR(training::WriteCheckpoint(path, checkpoint));
-  std::vector<std::string> all = CheckpointsIn(CheckpointFolder());
-  for (size_t i = 0; i + kKeptCheckpoints < all.size(); ++i) {
-    std::error_code error;
-    fs::remove(all[i], error);
+  state_.elapsed_seconds = Elapsed();
+  const bool training = state_.training.has_value();
+  if (!training || graphs_of_ != state_.task) {
+    CONDENSE_ASSIGN_OR_RETURN(graphs_, GraphsOf(state_));
+    graphs_of_ = training ? std::optional<size_t>(state_.task) : std::nullopt;
   }
+  training::Checkpoint checkpoint = ToCheckpoint(state_, graphs_);
+  checkpoint.fingerprint = job_.fingerprint();
+  const std::string folder = CheckpointFolder();
+  CONDENSE_RETURN_IF_ERROR(MakeWritableFolder(folder));
+  const std::string path =
+      absl::StrFormat("%s/%010d-%06d.ckpt", folder, state_.steps, ++saved_);
   last_checkpoint_ = absl::Now();
   v1::EngineEvent event;
   event.mutable_checkpoint()->set_path(path);
   event.mutable_checkpoint()->set_step(state_.steps);
-  narrator_.Send(event);
-  return absl::OkStatus();
+  return writer_.Submit(path, std::move(checkpoint),
+                        [folder, event, narrator = &narrator_] {
+                          RemoveOldCheckpoints(folder);
+                          narrator->Send(event);
+                        });
+}
+
+double RunContext::Elapsed() const {
+  return elapsed_before_ + absl::ToDoubleSeconds(absl::Now() - start_);
+}
+
+absl::Time RunContext::TrainingDeadline(int64_t step) const {
+  const v1::Budget& budget = job_.recipe().budget();
+  if (!budget.has_time_seconds()) return absl::InfiniteFuture();
+  const double total = budget.time_seconds();
+  const double profiles = static_cast<double>(job_.profiles().size());
+  const double reserve = std::min(
+      kReserveMax * total, kReserve * total + profiles * kEvaluationsToFinish *
+                                                  state_.baseline_seconds);
+  int64_t planned = 0;
+  for (size_t i = state_.task; i < planned_steps.size(); ++i) {
+    planned += planned_steps[i];
+  }
+  const double share =
+      static_cast<double>(planned_steps[state_.task] - step) /
+      static_cast<double>(std::max<int64_t>(1, planned - step));
+  const double seconds = std::max(0.0, total - reserve - Elapsed()) * share;
+  return absl::Now() + absl::Seconds(seconds);
+}
+
+int64_t RunContext::all_planned_steps() const {
+  return std::accumulate(planned_steps.begin(), planned_steps.end(),
+                         int64_t{0});
 }
 
 absl::StatusOr<bool> RunContext::Resume() {
@@ -133,6 +180,7 @@ absl::StatusOr<bool> RunContext::Resume() {
                    absl::StrCat("begins anew: ", status.message()));
     return false;
   }
+  elapsed_before_ = state_.elapsed_seconds;
   narrator_.Restore(state_.curves, state_.warnings);
   saved_ = static_cast<int64_t>(state_.task) * 100;
   narrator_.Log(
@@ -141,6 +189,7 @@ absl::StatusOr<bool> RunContext::Resume() {
 }
 
 void RunContext::RemoveCheckpoints() {
+  if (!leads()) return;
   std::error_code error;
   fs::remove_all(CheckpointFolder(), error);
 }
@@ -168,7 +217,7 @@ report::Stage& RunContext::Row(const Task& task) {
 
 absl::Status RunContext::MeasureTop1() {
   auto loader = job_.EvalLoader();
-  if (loader == nullptr) return absl::OkStatus();
+  if (loader == nullptr || !leads()) return absl::OkStatus();
   CONDENSE_ASSIGN_OR_RETURN(
       auto executor,
       runtime::Executor::Create(state_.graph, {.device = job_.device()}));
@@ -215,16 +264,20 @@ void RunContext::CountStep(const training::StepInfo& info) {
   if (step == 1 || step % every == 0 || step == info.total_steps) {
     narrator_.Metric("loss", info.loss, state_.steps);
     narrator_.Metric("lr", info.lr, state_.steps);
+    narrator_.Metric("grad_norm", info.grad_norm, state_.steps);
+  }
+  if (info.evaluated.has_value()) {
+    narrator_.Metric("top1", info.evaluated->top1, state_.steps);
   }
   v1::Progress progress;
-  if (planned_steps > 0) {
+  if (const int64_t planned = all_planned_steps(); planned > 0) {
     progress.set_fraction(kBeforeTraining +
                           kTraining * static_cast<double>(state_.steps) /
-                              static_cast<double>(planned_steps));
+                              static_cast<double>(planned));
     const double mean =
         stats_.step_seconds() / static_cast<double>(stats_.steps());
     progress.set_eta_seconds(mean *
-                             static_cast<double>(planned_steps - state_.steps));
+                             static_cast<double>(planned - state_.steps));
   }
   progress.set_step(step);
   progress.set_total_steps(info.total_steps);

@@ -2,16 +2,22 @@
 #define CONDENSE_WORKERS_ENGINE_PIPELINE_RUN_CONTEXT_H_
 
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "workers/engine/pipeline/control.h"
 #include "workers/engine/pipeline/event_sink.h"
 #include "workers/engine/pipeline/job.h"
 #include "workers/engine/pipeline/run_state.h"
 #include "workers/engine/pipeline/tasks.h"
+#include "workers/engine/training/checkpoint_writer.h"
+#include "workers/engine/training/collective.h"
 
 namespace condense::pipeline {
 
@@ -27,6 +33,14 @@ class RunContext {
   Narrator& narrator() { return narrator_; }
   RunState& state() { return state_; }
 
+  // Absent: this process works alone.
+  const training::Collective* collective() const { return collective_.get(); }
+  void SetCollective(std::unique_ptr<training::Collective> collective) {
+    collective_ = std::move(collective);
+  }
+  // This process writes and tells.
+  bool leads() const { return job_.ranks().leads(); }
+
   // CANCELLED when the job was asked to stop or to end.
   absl::Status Interrupted() const;
   // Asked to stop so that it can go on later.
@@ -35,10 +49,13 @@ class RunContext {
   }
 
   // --- Checkpoints ------------------------------------------------------
-  // Writes the state to JOB_DIR/checkpoints and announces it; the newest two
-  // files are kept.
+  // Copies the state and writes it, on another thread, to JOB_DIR/checkpoints;
+  // announced when it is there; the newest two files are kept. An error is that
+  // of the checkpoint before. A rank that does not lead writes nothing.
   absl::Status SaveCheckpoint();
-  // SaveCheckpoint if the interval has passed.
+  // Waits until the last one is there.
+  absl::Status FlushCheckpoint() { return writer_.Flush(); }
+  // The interval has passed.
   bool CheckpointIsDue() const;
   // Takes the state from resume_from or the newest file in JOB_DIR/checkpoints;
   // begins anew, with a warning, where it does not fit. True: it went on.
@@ -52,9 +69,18 @@ class RunContext {
   // Measures `state().graph` on the evaluation data, if there is any.
   absl::Status MeasureTop1();
 
+  // --- Time budget ------------------------------------------------------
+  // When the task at hand, `step` steps into its training, has to end: the time
+  // that is left for training is shared by the steps that are planned. Ever,
+  // without a budget.
+  absl::Time TrainingDeadline(int64_t step) const;
+  // Seconds of work on the job in all attempts.
+  double Elapsed() const;
+
   // --- Figures ----------------------------------------------------------
-  // Optimizer steps of all training tasks; 0: none.
-  int64_t planned_steps = 0;
+  // Optimizer steps of each task; 0: it does not train.
+  std::vector<int64_t> planned_steps;
+  int64_t all_planned_steps() const;
   // Counts a step and tells, now and then, loss, progress and totals.
   void CountStep(const training::StepInfo& info);
   void TellProgress(double fraction);
@@ -74,6 +100,14 @@ class RunContext {
   int64_t saved_ = 0;
   // Corrupt images that were warned of, by data set.
   std::map<std::string, size_t> corrupt_told_;
+  const absl::Time start_ = absl::Now();
+  // Of attempts before.
+  double elapsed_before_ = 0;
+  // Of state_.graph while task `graphs_of_` trains.
+  GraphBlobs graphs_;
+  std::optional<size_t> graphs_of_;
+  std::unique_ptr<training::Collective> collective_;
+  training::CheckpointWriter writer_;
 };
 
 }  // namespace condense::pipeline

@@ -1,5 +1,9 @@
 #include "workers/engine/pipeline/run_job.h"
 
+#include <algorithm>
+#include <thread>
+
+#include "absl/time/clock.h"
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "workers/engine/pipeline/compress_tasks.h"
@@ -25,6 +29,7 @@ class Runner {
   absl::Status Run() {
     CONDENSE_ASSIGN_OR_RETURN(const bool resumed, context_.Resume());
     RunState& state = context_.state();
+    CONDENSE_RETURN_IF_ERROR(AgreeOnStart());
     if (resumed) {
       CONDENSE_RETURN_IF_ERROR(FinishAgain());
     } else {
@@ -39,6 +44,7 @@ class Runner {
       if (absl::IsCancelled(status) && context_.StopsToGoOn() &&
           !state.training.has_value() && !trains(task)) {
         CONDENSE_RETURN_IF_ERROR(context_.SaveCheckpoint());
+        CONDENSE_RETURN_IF_ERROR(context_.FlushCheckpoint());
       }
       CONDENSE_RETURN_IF_ERROR(status);
       CONDENSE_RETURN_IF_ERROR(CloseTask(task));
@@ -53,12 +59,29 @@ class Runner {
     return task.kind == Task::Kind::kTrain || task.kind == Task::Kind::kQat;
   }
 
+  // All ranks begin at the same place, before the first writes a checkpoint.
+  absl::Status AgreeOnStart() {
+    const training::Collective* collective = context_.collective();
+    if (collective == nullptr) return absl::OkStatus();
+    const RunState& state = context_.state();
+    const double here = static_cast<double>(state.steps) * 1000 +
+                        static_cast<double>(state.task);
+    try {
+      if (collective->FromLeader(here) == here) return absl::OkStatus();
+    } catch (const std::exception& error) {
+      return training::RuntimeError(error);
+    }
+    return MakeError(absl::StatusCode::kUnavailable, "RANK_LOST",
+                     "this rank would go on from another checkpoint");
+  }
+
   absl::Status MeasureBaseline() {
     RunState& state = context_.state();
     auto loader = context_.job().EvalLoader();
-    if (loader == nullptr) return absl::OkStatus();
+    if (loader == nullptr || !context_.leads()) return absl::OkStatus();
     Narrator& narrator = context_.narrator();
     narrator.Phase(v1::Job::BASELINE_EVALUATION);
+    const absl::Time start = absl::Now();
     CONDENSE_ASSIGN_OR_RETURN(
         auto executor,
         runtime::Executor::Create(context_.job().model(),
@@ -69,6 +92,7 @@ class Runner {
                                              return context_.Interrupted();
                                            }));
     state.current = state.baseline;
+    state.baseline_seconds = absl::ToDoubleSeconds(absl::Now() - start);
     narrator.Metric("baseline.top1", state.baseline->top1);
     narrator.Metric("baseline.loss", state.baseline->loss);
     narrator.Metric("top1", state.baseline->top1, 0);
@@ -124,6 +148,7 @@ class Runner {
   absl::Status Finish(const v1::DeviceProfile& profile,
                       const graph::Graph& simulation,
                       const std::optional<training::Accuracy>& known) {
+    if (!context_.leads()) return absl::OkStatus();
     CONDENSE_ASSIGN_OR_RETURN(
         const v1::Artifact::Verdict verdict,
         FinishProfile(&context_, profile, simulation, known));
@@ -145,7 +170,7 @@ class Runner {
       if (state.current) row.metric_after = state.current->top1;
     }
     state.task = next;
-    if (context_.planned_steps == 0) {
+    if (context_.all_planned_steps() == 0) {
       context_.TellProgress(static_cast<double>(next) /
                             static_cast<double>(tasks_.size()));
     }
@@ -166,17 +191,49 @@ bool IsRetryable(const absl::Status& status) {
   return absl::IsResourceExhausted(status) || absl::IsUnavailable(status);
 }
 
-absl::Status RunTasks(const std::string& job_dir, Control* control,
-                      Narrator* narrator, JobResult* result) {
+// Intra-op threads of this rank: ranks share the machine's cores.
+int ThreadsOf(const Job& job) {
+  const int ranks = job.ranks().size;
+  if (job.file().threads() > 0 || ranks == 1) return job.file().threads();
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  return std::max(1, cores / ranks);
+}
+
+// Starts the other ranks, if nobody else does, and meets them.
+absl::Status JoinRanks(RunContext* context,
+                       std::unique_ptr<ChildRanks>* children) {
+  const Job& job = context->job();
+  const RankPlan& plan = job.ranks();
+  if (plan.size == 1) return absl::OkStatus();
+  training::RankOptions options = {plan.rank, plan.size, plan.rendezvous,
+                                   job.device()};
+  if (options.rendezvous.empty()) {
+    CONDENSE_ASSIGN_OR_RETURN(*children,
+                              ChildRanks::Start(job.dir(), plan.size));
+    options.rendezvous = (*children)->rendezvous();
+  }
+  CONDENSE_ASSIGN_OR_RETURN(auto collective,
+                            training::Collective::Join(options));
+  context->SetCollective(std::move(collective));
+  return absl::OkStatus();
+}
+
+absl::Status RunTasks(const std::string& job_dir, const RankPlan& ranks,
+                      Control* control, Narrator* narrator, JobResult* result) {
   narrator->Phase(v1::Job::PREFLIGHT);
   CONDENSE_ASSIGN_OR_RETURN(std::unique_ptr<Job> job, Job::Load(job_dir));
-  runtime::SetThreads(job->file().threads());
-  CONDENSE_RETURN_IF_ERROR(job->Open());
+  CONDENSE_ASSIGN_OR_RETURN(const RankPlan plan,
+                            ResolveRanks(ranks, job->file().device()));
+  CONDENSE_RETURN_IF_ERROR(job->Open(plan));
+  runtime::SetThreads(ThreadsOf(*job));
+  std::unique_ptr<ChildRanks> children;
   RunContext context(job.get(), control, narrator);
   CONDENSE_RETURN_IF_ERROR(Preflight(&context));
+  CONDENSE_RETURN_IF_ERROR(JoinRanks(&context, &children));
   Runner runner(&context);
   CONDENSE_RETURN_IF_ERROR(runner.Run());
   result->all_passed = runner.all_passed();
+  CONDENSE_RETURN_IF_ERROR(context.FlushCheckpoint());
   context.RemoveCheckpoints();
   return absl::OkStatus();
 }
@@ -195,8 +252,8 @@ int JobResult::ExitCode() const {
   }
 }
 
-JobResult RunJob(const std::string& job_dir, Control* control,
-                 EventSink* sink) {
+JobResult RunJob(const std::string& job_dir, Control* control, EventSink* sink,
+                 const RankPlan& ranks) {
   Narrator narrator(sink);
   JobResult result;
   // Until the job is read its words alone can be wrong.
@@ -204,7 +261,7 @@ JobResult RunJob(const std::string& job_dir, Control* control,
   result.bad_input = !result.status.ok();
   if (result.status.ok()) {
     result.status = WithinMemory(
-        [&] { return RunTasks(job_dir, control, &narrator, &result); });
+        [&] { return RunTasks(job_dir, ranks, control, &narrator, &result); });
   }
   v1::EngineEvent event;
   v1::Done& done = *event.mutable_done();

@@ -7,6 +7,7 @@
 #include "condense/v1/engine.pb.h"
 #include "workers/engine/pipeline/control.h"
 #include "workers/engine/pipeline/event_sink.h"
+#include "workers/engine/pipeline/ranks.h"
 
 namespace condense::pipeline {
 
@@ -28,8 +29,10 @@ struct JobResult {
 
 // Runs the job of `job_dir` (job.json or job.yaml) from its beginning or its
 // checkpoint to artifacts/PROFILE/ for each profile. Every outcome is also
-// told to `sink`, Done last. Both must outlive the call.
-JobResult RunJob(const std::string& job_dir, Control* control, EventSink* sink);
+// told to `sink`, Done last. Both must outlive the call. A rank that does not
+// lead trains with the others, and writes and tells nothing.
+JobResult RunJob(const std::string& job_dir, Control* control, EventSink* sink,
+                 const RankPlan& ranks = {});
 
 }  // namespace condense::pipeline
 

@@ -1,10 +1,13 @@
 #include "workers/engine/pipeline/run_job.h"
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "common/digest.h"
 #include "common/error.h"
 #include "common/files.h"
@@ -15,6 +18,9 @@
 #include "workers/engine/data/dataset.h"
 #include "workers/engine/pipeline/analysis.h"
 #include "workers/engine/pipeline/load_model.h"
+#include "workers/engine/export/onnx.h"
+#include "workers/engine/import/onnx.h"
+#include "workers/engine/pipeline/job.h"
 #include "workers/engine/runtime/executor.h"
 
 namespace condense::pipeline {
@@ -31,11 +37,16 @@ constexpr char kPreprocess[] =
 class RecordingSink : public EventSink {
  public:
   void Send(const v1::EngineEvent& event) override {
+    // Checkpoints are announced by the thread that writes them.
+    absl::MutexLock lock(&mu_);
     events.push_back(event);
     if (at_event) at_event(event);
   }
   std::vector<v1::EngineEvent> events;
   std::function<void(const v1::EngineEvent&)> at_event;
+
+ private:
+  absl::Mutex mu_;
 };
 
 class RunJobTest : public testing::Test {
@@ -100,6 +111,23 @@ std::string SmallRecipe() {
          "  - quantize: {mode: qat, epochs: 2}\n";
 }
 
+// With everything that a checkpoint has to carry.
+std::string FullRecipe() {
+  return std::string(
+             "data: {train: {source: train, samples: 256, augment: "
+             "[random_crop: {padding: 1}]}, eval: {source: test, samples: "
+             "64}, ") +
+         kPreprocess + "}\n" +
+         "stages:\n"
+         "  - prune: {target: {macs: 0.6}, schedule: {iterative: {steps: 2, "
+         "epochs_between: 1}}}\n"
+         "  - finetune: {epochs: 3, accumulate: 2, ema: {decay: 0.9}, "
+         "clip_norm: 1, label_smoothing: 0.1, lr_schedule: one_cycle, "
+         "early_stop: {patience: 9}, kd: [soft_response: {temperature: 4}]}\n"
+         "  - quantize: {mode: qat, epochs: 2, optimizer: {adamw: {lr: "
+         "0.0005}}, ema: {decay: 0.5}, lr_shape: {warmup_epochs: 0.5}}\n";
+}
+
 TEST_F(RunJobTest, AfterTrainingQuantizationShrinksTheFileAndKeepsAccuracy) {
   const std::string folder = WriteJob(
       "job", std::string("data: {") + kPreprocess +
@@ -142,9 +170,9 @@ TEST_F(RunJobTest, AGateThatFailsIsAnotherVerdictNotAFailure) {
 }
 
 TEST_F(RunJobTest, InterruptedEqualsUninterruptedToTheLastByte) {
-  const std::string whole = WriteJob("whole", SmallRecipe());
+  const std::string whole = WriteJob("whole", FullRecipe());
   ASSERT_TRUE(Run(whole).status.ok());
-  const std::string parts = WriteJob("parts", SmallRecipe(), true, 0);
+  const std::string parts = WriteJob("parts", FullRecipe(), true, 0);
   int stops = 0;
   for (;; ++stops) {
     ASSERT_LT(stops, 20);
@@ -190,8 +218,10 @@ TEST_F(RunJobTest, ACheckpointOfAnotherRecipeIsNotUsed) {
   ASSERT_TRUE(RunJob(folder, &control, &sink).status.ok());
   bool warned = false;
   for (const v1::EngineEvent& event : sink.events) {
-    warned =
-        warned || event.event().warning().reason() == "CHECKPOINT_MISMATCH";
+    const auto& warning = event.event().warning();
+    if (warning.reason() != "CHECKPOINT_MISMATCH") continue;
+    warned = true;
+    EXPECT_THAT(warning.message(), testing::EndsWith("different: recipe"));
   }
   EXPECT_TRUE(warned);
 }
@@ -347,6 +377,112 @@ TEST_F(RunJobTest, EveryWayOfQuantizingEndsInAFileThatAgrees) {
     EXPECT_GE(report["agreement"]["top1"].get<double>(), 0.99) << c.keys;
     EXPECT_LE(report["agreement"].value("max_lsb", 0), 1) << c.keys;
   }
+// A training that would take days.
+std::string EndlessRecipe(const std::string& keys) {
+  return std::string(
+             "data: {train: {source: train, samples: 256}, eval: {source: "
+             "test, samples: 64}, ") +
+         kPreprocess + "}\nstages: [finetune: {epochs: 10000, " + keys + "}]\n";
+}
+
+TEST_F(RunJobTest, TheTimeBudgetEndsTrainingWithAVerifiedFile) {
+  const std::string folder =
+      WriteJob("job", EndlessRecipe("ema: {}") + "budget: {time_seconds: 1}\n");
+  const JobResult result = Run(folder);
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  const auto report = Report(folder);
+  EXPECT_EQ(report["cut"], true);
+  EXPECT_EQ(report["verdict"], "PASSED");
+  EXPECT_LT(report["stages"][0]["steps"].get<int>(), 40000);
+  EXPECT_THAT(report["stages"][0]["ended"].get<std::string>(),
+              testing::StartsWith("time budget after"));
+  EXPECT_THAT(report["warnings"].dump(), testing::HasSubstr("time budget"));
+  EXPECT_GT(report["agreement"]["cosine"].get<double>(), 0.9999);
+  EXPECT_GT(report["stages"][0]["metric_after"].get<double>(), 0.9);
+}
+
+TEST_F(RunJobTest, TheTimeBudgetCountsAllAttempts) {
+  const std::string folder = WriteJob(
+      "job", EndlessRecipe("") + "budget: {time_seconds: 100000}\n", true, 0);
+  sink_.at_event = [this](const v1::EngineEvent& event) {
+    if (event.has_checkpoint()) {
+      control_.Ask(Control::Request::kCheckpointAndStop);
+    }
+  };
+  ASSERT_EQ(Run(folder).outcome, v1::Done::STOPPED);
+  // As if that attempt had taken all of it.
+  std::string path;
+  for (const auto& entry : fs::directory_iterator(folder + "/checkpoints")) {
+    path = std::max(path, entry.path().string());
+  }
+  const auto job = Job::Load(folder);
+  ASSERT_TRUE((*job)->Open().ok());
+  auto checkpoint = training::ReadCheckpoint(path, (*job)->fingerprint());
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  auto state =
+      nlohmann::json::parse(std::string(checkpoint->blobs["state.json"]));
+  EXPECT_GT(state["elapsed_seconds"].get<double>(), 0);
+  const int64_t steps = state["steps"];
+  state["elapsed_seconds"] = 99999;
+  checkpoint->blobs["state.json"] = absl::Cord(state.dump());
+  ASSERT_TRUE(training::WriteCheckpoint(path, *checkpoint).ok());
+  Control control;
+  RecordingSink sink;
+  const JobResult result = RunJob(folder, &control, &sink);
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  EXPECT_EQ(Report(folder)["cut"], true);
+  EXPECT_EQ(Report(folder)["stages"][0]["steps"], steps + 1);
+}
+
+TEST_F(RunJobTest, EarlyStopEndsTrainingThatImprovesNothing) {
+  const std::string folder = WriteJob(
+      "job", EndlessRecipe("optimizer: {sgd: {lr: 1.0e-12}}, early_stop: "
+                           "{patience: 2}"));
+  const JobResult result = Run(folder);
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  const auto report = Report(folder);
+  // The first epoch is the best, two more are not better; four steps each.
+  EXPECT_EQ(report["stages"][0]["steps"], 12);
+  EXPECT_EQ(report["stages"][0]["ended"], "early stop after 12 of 40000 steps");
+  EXPECT_FALSE(report.contains("cut"));
+}
+
+TEST_F(RunJobTest, EarlyStopNeedsEvaluationData) {
+  const std::string folder = WriteJob("job", EndlessRecipe("early_stop: {}"));
+  auto job = nlohmann::json::parse(*ReadFile(folder + "/job.json"));
+  job["data"].erase("test");
+  std::ofstream(folder + "/job.json") << job.dump();
+  const JobResult result = Run(folder);
+  EXPECT_EQ(ErrorReason(result.status), "DATA_MISSING");
+  EXPECT_EQ(ErrorDetailOf(result.status).field,
+            "stages[0].finetune.early_stop");
+}
+
+TEST_F(RunJobTest, ANanInTheModelIsFoundInItsLayerBeforeAnyTraining) {
+  const std::string folder = WriteJob("job", EndlessRecipe(""));
+  auto model = onnx_import::ImportOnnx(*ReadFile(digits_ + "/model.onnx"));
+  ASSERT_TRUE(model.ok()) << model.status();
+  for (graph::NodeId id : model->order()) {
+    if (model->node(id).op != "Conv") continue;
+    const graph::ValueId weight = model->node(id).inputs[1];
+    std::vector<float> values = model->ConstantOf(weight)->ToFloats();
+    values[3] = std::nanf("");
+    model->SetConstant(weight, graph::Tensor::Of<float>(
+                                   model->ConstantOf(weight)->dims(), values));
+    const std::string name = model->node(id).name;
+    const auto bytes = onnx_export::ExportOnnx(*model);
+    ASSERT_TRUE(bytes.ok()) << bytes.status();
+    ASSERT_TRUE(WriteFileAtomically(folder + "/nan.onnx", *bytes).ok());
+    auto job = nlohmann::json::parse(*ReadFile(folder + "/job.json"));
+    job["model"] = folder + "/nan.onnx";
+    std::ofstream(folder + "/job.json") << job.dump();
+    const JobResult result = Run(folder);
+    EXPECT_EQ(ErrorReason(result.status), "NAN_LOSS");
+    EXPECT_EQ(ErrorDetailOf(result.status).node, name);
+    EXPECT_FALSE(ErrorDetailOf(result.status).hint.empty());
+    return;
+  }
+  FAIL() << "the model has no convolution";
 }
 
 TEST_F(RunJobTest, WhatIsWrongInTheTextEndsWithTwo) {

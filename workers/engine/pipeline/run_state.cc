@@ -15,12 +15,14 @@ using nlohmann::json;
 
 constexpr char kFinished[] = "finished/";
 
-absl::StatusOr<std::string> GraphBytes(const graph::Graph& graph) {
-  return onnx_export::ExportOnnx(graph, {.raw = true});
+absl::StatusOr<absl::Cord> GraphBytes(const graph::Graph& graph) {
+  CONDENSE_ASSIGN_OR_RETURN(std::string bytes,
+                            onnx_export::ExportOnnx(graph, {.raw = true}));
+  return absl::Cord(std::move(bytes));
 }
 
-absl::StatusOr<graph::Graph> GraphOf(const std::string& bytes) {
-  return onnx_import::ImportOnnx(bytes, {.raw = true});
+absl::StatusOr<graph::Graph> GraphOf(const absl::Cord& bytes) {
+  return onnx_import::ImportOnnx(std::string(bytes), {.raw = true});
 }
 
 template <typename T>
@@ -41,6 +43,8 @@ json RowToJson(const StageRow& row) {
           {"steps", s.steps},
           {"before", Optional(s.metric_before)},
           {"after", Optional(s.metric_after)},
+          {"ended", s.ended},
+          {"cut", s.cut},
           {"profile", row.profile}};
 }
 
@@ -52,6 +56,8 @@ StageRow RowOf(const json& row) {
   out.stage.steps = row["steps"];
   out.stage.metric_before = OptionalOf<double>(row["before"]);
   out.stage.metric_after = OptionalOf<double>(row["after"]);
+  out.stage.ended = row["ended"];
+  out.stage.cut = row["cut"];
   out.profile = row["profile"];
   return out;
 }
@@ -65,9 +71,14 @@ training::Accuracy AccuracyOf(const json& a) {
 }
 
 json StateToJson(const RunState& state) {
-  json out = {{"task", state.task},         {"steps", state.steps},
-              {"frozen", state.frozen},     {"curves", state.curves},
-              {"warnings", state.warnings}, {"rows", json::array()}};
+  json out = {{"task", state.task},
+              {"steps", state.steps},
+              {"elapsed_seconds", state.elapsed_seconds},
+              {"baseline_seconds", state.baseline_seconds},
+              {"frozen", state.frozen},
+              {"curves", state.curves},
+              {"warnings", state.warnings},
+              {"rows", json::array()}};
   for (const StageRow& row : state.rows) out["rows"].push_back(RowToJson(row));
   if (state.baseline) out["baseline"] = AccuracyToJson(*state.baseline);
   if (state.current) out["current"] = AccuracyToJson(*state.current);
@@ -84,6 +95,8 @@ json StateToJson(const RunState& state) {
 void StateOf(const json& in, RunState* state) {
   state->task = in["task"];
   state->steps = in["steps"];
+  state->elapsed_seconds = in["elapsed_seconds"];
+  state->baseline_seconds = in["baseline_seconds"];
   state->frozen = in["frozen"].get<std::map<std::string, std::string>>();
   state->curves = in["curves"].get<decltype(state->curves)>();
   state->warnings = in["warnings"].get<std::vector<std::string>>();
@@ -105,19 +118,24 @@ absl::Status Corrupt(const std::string& what) {
 
 }  // namespace
 
-absl::StatusOr<training::Checkpoint> ToCheckpoint(const RunState& state) {
-  training::Checkpoint checkpoint;
-  checkpoint.step = state.steps;
-  checkpoint.blobs["state.json"] = StateToJson(state).dump();
-  CONDENSE_ASSIGN_OR_RETURN(checkpoint.blobs["graph"], GraphBytes(state.graph));
+absl::StatusOr<GraphBlobs> GraphsOf(const RunState& state) {
+  GraphBlobs blobs;
+  CONDENSE_ASSIGN_OR_RETURN(blobs["graph"], GraphBytes(state.graph));
   if (!state.shared.outputs().empty()) {
-    CONDENSE_ASSIGN_OR_RETURN(checkpoint.blobs["shared"],
-                              GraphBytes(state.shared));
+    CONDENSE_ASSIGN_OR_RETURN(blobs["shared"], GraphBytes(state.shared));
   }
   for (const auto& [profile, graph] : state.finished) {
-    CONDENSE_ASSIGN_OR_RETURN(checkpoint.blobs[kFinished + profile],
-                              GraphBytes(graph));
+    CONDENSE_ASSIGN_OR_RETURN(blobs[kFinished + profile], GraphBytes(graph));
   }
+  return blobs;
+}
+
+training::Checkpoint ToCheckpoint(const RunState& state,
+                                  const GraphBlobs& graphs) {
+  training::Checkpoint checkpoint;
+  checkpoint.step = state.steps;
+  checkpoint.blobs = graphs;
+  checkpoint.blobs["state.json"] = absl::Cord(StateToJson(state).dump());
   if (state.training.has_value()) checkpoint.tensors = state.training->tensors;
   return checkpoint;
 }
@@ -131,7 +149,7 @@ absl::StatusOr<RunState> FromCheckpoint(
     return Corrupt("a part is missing");
   }
   try {
-    StateOf(json::parse(text->second), &state);
+    StateOf(json::parse(std::string(text->second)), &state);
   } catch (const json::exception& error) {
     return Corrupt(error.what());
   }
@@ -150,7 +168,7 @@ absl::StatusOr<RunState> FromCheckpoint(
 }
 
 absl::StatusOr<graph::Graph> Normalized(const graph::Graph& graph) {
-  CONDENSE_ASSIGN_OR_RETURN(const std::string bytes, GraphBytes(graph));
+  CONDENSE_ASSIGN_OR_RETURN(const absl::Cord bytes, GraphBytes(graph));
   return GraphOf(bytes);
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/cord.h"
 #include "workers/engine/graph/graph.h"
 #include "workers/engine/report/report.h"
 #include "workers/engine/training/checkpoint.h"
@@ -37,6 +38,10 @@ struct RunState {
   size_t task = 0;
   // Optimizer steps since the job's start.
   int64_t steps = 0;
+  // Of work on the job, in all attempts up to this state.
+  double elapsed_seconds = 0;
+  // That measuring the original model took.
+  double baseline_seconds = 0;
   // What the next task works on.
   graph::Graph graph;
   // After the stages that all profiles share; what each tail starts from.
@@ -57,9 +62,15 @@ struct RunState {
   std::optional<TrainingState> training;
 };
 
+// The graphs of a state as bytes, by their name in a checkpoint. They do not
+// change while a task trains.
+using GraphBlobs = std::map<std::string, absl::Cord>;
+absl::StatusOr<GraphBlobs> GraphsOf(const RunState& state);
+
 // To a checkpoint without fingerprint, and back (DATA_LOSS with reason
-// CHECKPOINT_CORRUPT).
-absl::StatusOr<training::Checkpoint> ToCheckpoint(const RunState& state);
+// CHECKPOINT_CORRUPT). `graphs` is GraphsOf(state); tensors are shared.
+training::Checkpoint ToCheckpoint(const RunState& state,
+                                  const GraphBlobs& graphs);
 absl::StatusOr<RunState> FromCheckpoint(const training::Checkpoint& checkpoint);
 
 // The graph as a checkpoint gives it back: what a run that goes on works on and

@@ -49,15 +49,23 @@ TEST(RunStateTest, ACheckpointGivesEverythingBack) {
   state.baseline = training::Accuracy{0.9, 1, 0.25, 10};
   state.curves["loss"] = {{1, 2.5}, {2, 1.5}};
   state.warnings = {"careful"};
-  state.rows.push_back(
-      {{.name = "prune", .steps = 4, .metric_before = 0.0}, "p"});
+  state.rows.push_back({{.name = "prune",
+                         .steps = 4,
+                         .metric_before = 0.0,
+                         .ended = "time budget",
+                         .cut = true},
+                        "p"});
   state.training = TrainingState{{1, 2, 3}, {{"w", torch::ones({2})}}};
-  const auto checkpoint = ToCheckpoint(state);
-  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
-  const auto back = FromCheckpoint(*checkpoint);
+  state.elapsed_seconds = 12.5;
+  const auto graphs = GraphsOf(state);
+  ASSERT_TRUE(graphs.ok()) << graphs.status();
+  const auto back = FromCheckpoint(ToCheckpoint(state, *graphs));
   ASSERT_TRUE(back.ok()) << back.status();
   EXPECT_EQ(back->task, 3u);
   EXPECT_EQ(back->steps, 41);
+  EXPECT_EQ(back->elapsed_seconds, 12.5);
+  EXPECT_EQ(back->rows[0].stage.ended, "time budget");
+  EXPECT_TRUE(back->rows[0].stage.cut);
   EXPECT_EQ(graph::ToText(back->graph),
             graph::ToText(*Normalized(state.graph)));
   EXPECT_EQ(back->finished.count("p"), 1u);
@@ -83,12 +91,12 @@ TEST(RunStateTest, NormalizingTwiceIsNormalizingOnce) {
 TEST(RunStateTest, ACheckpointWithAPartMissingIsCorrupt) {
   RunState state;
   state.graph = Quantized();
-  auto checkpoint = ToCheckpoint(state);
-  checkpoint->blobs["state.json"] = "{\"task\": \"no number\"}";
-  EXPECT_EQ(ErrorReason(FromCheckpoint(*checkpoint).status()),
+  training::Checkpoint checkpoint = ToCheckpoint(state, *GraphsOf(state));
+  checkpoint.blobs["state.json"] = "{\"task\": \"no number\"}";
+  EXPECT_EQ(ErrorReason(FromCheckpoint(checkpoint).status()),
             "CHECKPOINT_CORRUPT");
-  checkpoint->blobs.erase("graph");
-  EXPECT_EQ(ErrorReason(FromCheckpoint(*checkpoint).status()),
+  checkpoint.blobs.erase("graph");
+  EXPECT_EQ(ErrorReason(FromCheckpoint(checkpoint).status()),
             "CHECKPOINT_CORRUPT");
 }
 

@@ -242,9 +242,11 @@ double MixupAlphaOf(const v1::DataSource& source) {
 
 training::OptimizerOptions OptimizerOf(const v1::Optimizer& optimizer) {
   training::OptimizerOptions out;
-  if (optimizer.has_adam()) {
-    const v1::Adam& adam = optimizer.adam();
-    out.kind = training::OptimizerOptions::Kind::kAdam;
+  if (optimizer.has_adam() || optimizer.has_adamw()) {
+    const bool decoupled = optimizer.has_adamw();
+    const v1::Adam& adam = decoupled ? optimizer.adamw() : optimizer.adam();
+    out.kind = decoupled ? training::OptimizerOptions::Kind::kAdamW
+                         : training::OptimizerOptions::Kind::kAdam;
     out.lr = adam.lr();
     out.beta1 = adam.beta1();
     out.beta2 = adam.beta2();
@@ -260,9 +262,32 @@ training::OptimizerOptions OptimizerOf(const v1::Optimizer& optimizer) {
   return out;
 }
 
-training::Schedule ScheduleOf(v1::LrSchedule schedule) {
-  return schedule == v1::CONSTANT ? training::Schedule::kConstant
-                                  : training::Schedule::kCosine;
+training::ScheduleOptions ScheduleOf(v1::LrSchedule schedule,
+                                     const v1::LrShape& shape) {
+  training::ScheduleOptions out;
+  out.warmup_epochs = shape.warmup_epochs();
+  out.final = shape.final();
+  switch (schedule) {
+    case v1::CONSTANT:
+      out.kind = training::Schedule::kConstant;
+      break;
+    case v1::STEP:
+      out.kind = training::Schedule::kStep;
+      out.every_epochs = shape.every_epochs();
+      out.gamma = shape.gamma();
+      break;
+    case v1::LINEAR:
+      out.kind = training::Schedule::kLinear;
+      break;
+    case v1::ONE_CYCLE:
+      out.kind = training::Schedule::kOneCycle;
+      out.start = shape.start();
+      out.peak_at = shape.peak_at();
+      break;
+    default:
+      break;
+  }
+  return out;
 }
 
 pruning::Criterion CriterionOf(v1::Prune::Criterion criterion) {
@@ -291,14 +316,35 @@ evaluation::Bounds BoundsOf(const v1::Gates& gates) {
 
 namespace {
 
+training::EarlyStopOptions EarlyStopOf(const v1::EarlyStop& stop) {
+  using Metric = training::EarlyStopOptions::Metric;
+  training::EarlyStopOptions out;
+  out.metric =
+      stop.metric() == v1::EarlyStop::LOSS ? Metric::kLoss : Metric::kTop1;
+  out.every_epochs = stop.every_epochs();
+  out.patience = stop.patience();
+  out.min_delta = stop.min_delta();
+  return out;
+}
+
 template <typename Stage>
 TrainingSettings SettingsOf(const Stage& stage) {
   TrainingSettings out;
-  out.epochs = stage.epochs();
   out.batch_size = stage.batch_size();
-  out.optimizer = OptimizerOf(stage.optimizer());
-  out.schedule = ScheduleOf(stage.lr_schedule());
+  out.label_smoothing = stage.label_smoothing();
   out.kd.assign(stage.kd().begin(), stage.kd().end());
+  training::TrainOptions& train = out.train;
+  train.epochs = stage.epochs();
+  train.optimizer = OptimizerOf(stage.optimizer());
+  train.schedule = ScheduleOf(stage.lr_schedule(), stage.lr_shape());
+  train.accumulate = stage.accumulate();
+  train.clip_norm = stage.clip_norm();
+  train.ema_decay = stage.ema().decay();
+  if (stage.has_early_stop()) {
+    train.early_stop = EarlyStopOf(stage.early_stop());
+  }
+  train.divergence.factor = stage.divergence().factor();
+  train.divergence.steps = stage.divergence().steps();
   return out;
 }
 

@@ -26,17 +26,17 @@ data::Preprocess PreprocessOf(const v1::Preprocess& preprocess);
 std::vector<data::Augmentation> AugmentationsOf(const v1::DataSource& source);
 double MixupAlphaOf(const v1::DataSource& source);
 training::OptimizerOptions OptimizerOf(const v1::Optimizer& optimizer);
-training::Schedule ScheduleOf(v1::LrSchedule schedule);
+training::ScheduleOptions ScheduleOf(v1::LrSchedule schedule,
+                                     const v1::LrShape& shape);
 pruning::Criterion CriterionOf(v1::Prune::Criterion criterion);
 evaluation::Bounds BoundsOf(const v1::Gates& gates);
 
 // What finetune and qat have in common.
 struct TrainingSettings {
-  int64_t epochs = 1;
   int64_t batch_size = 64;
-  training::OptimizerOptions optimizer;
-  training::Schedule schedule = training::Schedule::kCosine;
+  double label_smoothing = 0;
   std::vector<v1::KdLoss> kd;
+  training::TrainOptions train;
 };
 TrainingSettings TrainingOf(const v1::Finetune& finetune);
 TrainingSettings TrainingOf(const v1::Quantize& quantize);

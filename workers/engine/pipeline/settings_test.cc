@@ -178,15 +178,51 @@ TEST(SettingsTest, AdamAndSgdKeepTheirNumbers) {
       "  - finetune: {epochs: 1, optimizer: {sgd: {nesterov: true}}, "
       "lr_schedule: constant, kd: [soft_response]}\n");
   const TrainingSettings adam = TrainingOf(parsed.recipe.stages(0).finetune());
-  EXPECT_EQ(adam.epochs, 3);
-  EXPECT_EQ(adam.optimizer.kind, training::OptimizerOptions::Kind::kAdam);
-  EXPECT_EQ(adam.optimizer.lr, 0.5);
-  EXPECT_EQ(adam.optimizer.beta1, 0.8);
-  EXPECT_EQ(adam.optimizer.beta2, 0.999);
+  EXPECT_EQ(adam.train.epochs, 3);
+  const training::OptimizerOptions& optimizer = adam.train.optimizer;
+  EXPECT_EQ(optimizer.kind, training::OptimizerOptions::Kind::kAdam);
+  EXPECT_EQ(optimizer.lr, 0.5);
+  EXPECT_EQ(optimizer.beta1, 0.8);
+  EXPECT_EQ(optimizer.beta2, 0.999);
   const TrainingSettings sgd = TrainingOf(parsed.recipe.stages(1).finetune());
-  EXPECT_TRUE(sgd.optimizer.nesterov);
-  EXPECT_EQ(sgd.schedule, training::Schedule::kConstant);
+  EXPECT_TRUE(sgd.train.optimizer.nesterov);
+  EXPECT_EQ(sgd.train.schedule.kind, training::Schedule::kConstant);
   EXPECT_EQ(sgd.kd.size(), 1u);
+}
+
+TEST(SettingsTest, FinetuneAndQatReadTheSameTrainingKeys) {
+  const std::string keys =
+      "epochs: 4, optimizer: {adamw: {lr: 0.1}}, lr_schedule: one_cycle, "
+      "lr_shape: {warmup_epochs: 0.5, final: 0.01, peak_at: 0.4}, clip_norm: "
+      "2, accumulate: 3, ema: {decay: 0.9}, label_smoothing: 0.1, early_stop: "
+      "{metric: loss, every_epochs: 2, patience: 3, min_delta: 0.01}, "
+      "divergence: {factor: 4, steps: 7}";
+  const auto parsed = Parse("stages:\n  - finetune: {" + keys +
+                            "}\n  - quantize: {mode: qat, " + keys + "}\n");
+  for (const TrainingSettings& settings :
+       {TrainingOf(parsed.recipe.stages(0).finetune()),
+        TrainingOf(parsed.recipe.stages(1).quantize())}) {
+    const training::TrainOptions& train = settings.train;
+    EXPECT_EQ(train.epochs, 4);
+    EXPECT_EQ(train.optimizer.kind, training::OptimizerOptions::Kind::kAdamW);
+    EXPECT_EQ(train.optimizer.weight_decay, 0.01);
+    EXPECT_EQ(train.schedule.kind, training::Schedule::kOneCycle);
+    EXPECT_EQ(train.schedule.warmup_epochs, 0.5);
+    EXPECT_EQ(train.schedule.final, 0.01);
+    EXPECT_EQ(train.schedule.start, 0.04);
+    EXPECT_EQ(train.schedule.peak_at, 0.4);
+    EXPECT_EQ(train.clip_norm, 2);
+    EXPECT_EQ(train.accumulate, 3);
+    EXPECT_EQ(train.ema_decay, 0.9);
+    EXPECT_EQ(settings.label_smoothing, 0.1);
+    EXPECT_EQ(train.early_stop->metric,
+              training::EarlyStopOptions::Metric::kLoss);
+    EXPECT_EQ(train.early_stop->every_epochs, 2);
+    EXPECT_EQ(train.early_stop->patience, 3);
+    EXPECT_EQ(train.early_stop->min_delta, 0.01);
+    EXPECT_EQ(train.divergence.factor, 4);
+    EXPECT_EQ(train.divergence.steps, 7);
+  }
 }
 
 std::string Text(const std::vector<Task>& tasks) {

@@ -2,6 +2,9 @@
 
 #include <memory>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
 #include "common/status_macros.h"
 #include "workers/engine/distillation/soft_response.h"
 #include "workers/engine/pipeline/qat_task.h"
@@ -24,52 +27,69 @@ v1::Job::Phase PhaseOf(const Task& task, const TrainingSettings& settings) {
 // What one training needs to live while it runs.
 struct Session {
   // QAT: what the student runs, and what happens between its steps.
-  graph::Graph qat_graph;
+  std::unique_ptr<graph::Graph> qat_graph;
   std::unique_ptr<QatSteps> qat;
   std::unique_ptr<runtime::Executor> student;
   std::unique_ptr<runtime::Executor> teacher;
   std::unique_ptr<data::Loader> loader;
+  std::unique_ptr<data::Loader> eval;
   std::unique_ptr<training::Trainer> trainer;
 };
+
+// What stands around the trainer of a session.
+void Connect(RunContext* context, const Task& task, Session* session) {
+  if (task.kind == Task::Kind::kQat) {
+    session->qat = std::make_unique<QatSteps>(
+        *session->qat_graph,
+        context->job().recipe().stages(task.settings).quantize(),
+        session->student.get());
+    session->trainer->BeforeStep(
+        [steps = session->qat.get(), trainer = session->trainer.get()] {
+          steps->Before(trainer->position().step, trainer->total_steps());
+        });
+  } else if (quantization::HasQuantizers(context->state().graph)) {
+    // A model that came quantized is finetuned through its own quantizers.
+    session->trainer->BeforeStep(
+        [graph = &context->state().graph, student = session->student.get()] {
+          quantization::RefreshWeightScales(*graph, student);
+        });
+  }
+  session->trainer->EvaluateBy([context, student = session->student.get(),
+                                eval = session->eval.get()] {
+    return training::Evaluate(
+        student, eval,
+        [context](const auto&, const auto&) { return context->Interrupted(); });
+  });
+}
 
 absl::StatusOr<Session> Prepare(RunContext* context, const Task& task,
                                 const TrainingSettings& settings) {
   const Job& job = context->job();
   const RunState& state = context->state();
   const runtime::ExecutorOptions options = {.device = job.device()};
-  const v1::Quantize& quantize = job.recipe().stages(task.settings).quantize();
-  const bool qat = task.kind == Task::Kind::kQat;
   Session session;
-  if (qat) session.qat_graph = QatGraph(state.graph, quantize);
-  CONDENSE_ASSIGN_OR_RETURN(
-      session.student, runtime::Executor::Create(
-                           qat ? session.qat_graph : state.graph, options));
+  const graph::Graph* graph = &state.graph;
+  if (task.kind == Task::Kind::kQat) {
+    session.qat_graph = std::make_unique<graph::Graph>(QatGraph(
+        state.graph, job.recipe().stages(task.settings).quantize()));
+    graph = session.qat_graph.get();
+  }
+  CONDENSE_ASSIGN_OR_RETURN(session.student,
+                            runtime::Executor::Create(*graph, options));
   if (!settings.kd.empty()) {
     CONDENSE_ASSIGN_OR_RETURN(
         session.teacher, runtime::Executor::Create(job.teacher(), options));
   }
   session.loader = job.TrainLoader(settings.batch_size);
-  training::TrainOptions train;
-  train.epochs = settings.epochs;
-  train.optimizer = settings.optimizer;
-  train.schedule = settings.schedule;
+  session.eval = job.EvalLoader();
+  training::TrainOptions train = settings.train;
+  train.seed = static_cast<uint64_t>(job.recipe().seed());
+  train.graph = graph;
+  train.collective = context->collective();
   session.trainer = std::make_unique<training::Trainer>(
       session.student.get(), session.loader.get(),
       LossOf(settings, session.teacher.get()), train);
-  if (qat) {
-    session.qat = std::make_unique<QatSteps>(session.qat_graph, quantize,
-                                             session.student.get());
-    session.trainer->BeforeStep(
-        [steps = session.qat.get(), trainer = session.trainer.get()] {
-          steps->Before(trainer->position().step, trainer->total_steps());
-        });
-  } else if (quantization::HasQuantizers(state.graph)) {
-    // A model that came quantized is finetuned through its own quantizers.
-    session.trainer->BeforeStep(
-        [graph = &state.graph, student = session.student.get()] {
-          quantization::RefreshWeightScales(*graph, student);
-        });
-  }
+  Connect(context, task, &session);
   if (state.training.has_value()) {
     CONDENSE_RETURN_IF_ERROR(session.trainer->Restore(state.training->position,
                                                       state.training->tensors));
@@ -86,6 +106,23 @@ absl::Status Save(RunContext* context, const training::Trainer& trainer) {
   return status;
 }
 
+// Says why a training ended before its last step.
+void NoteEarlyEnd(RunContext* context, const training::Trainer& trainer,
+                  report::Stage* row) {
+  const int64_t steps = trainer.position().step;
+  if (steps >= trainer.total_steps()) return;
+  row->cut = !trainer.stopped_early();
+  row->ended = absl::StrFormat("%s after %d of %d steps",
+                               row->cut ? "time budget" : "early stop", steps,
+                               trainer.total_steps());
+  if (row->cut) {
+    context->narrator().Warn(
+        "TIME_BUDGET", absl::StrCat("training was cut by the ", row->ended));
+  } else {
+    context->narrator().Log(row->ended);
+  }
+}
+
 }  // namespace
 
 TrainingSettings SettingsOf(const v1::Recipe& recipe, const Task& task) {
@@ -93,7 +130,7 @@ TrainingSettings SettingsOf(const v1::Recipe& recipe, const Task& task) {
   TrainingSettings settings = task.kind == Task::Kind::kQat
                                   ? TrainingOf(stage.quantize())
                                   : TrainingOf(stage.finetune());
-  if (task.epochs > 0) settings.epochs = task.epochs;
+  if (task.epochs > 0) settings.train.epochs = task.epochs;
   return settings;
 }
 
@@ -101,16 +138,24 @@ int64_t PlannedSteps(const Job& job, const Task& task) {
   if (!IsTraining(task)) return 0;
   const TrainingSettings settings = SettingsOf(job.recipe(), task);
   const auto loader = job.TrainLoader(settings.batch_size);
-  return loader == nullptr ? 0 : settings.epochs * loader->batches_per_epoch();
+  if (loader == nullptr) return 0;
+  return settings.train.epochs *
+         training::StepsPerEpoch(*loader, settings.train.accumulate);
 }
 
 training::LossFunction LossOf(const TrainingSettings& settings,
                               runtime::Executor* teacher) {
-  if (settings.kd.empty()) return training::CrossEntropyLoss;
+  if (settings.kd.empty()) {
+    return [smoothing = settings.label_smoothing](
+               const training::TrainBatch& batch,
+               const std::vector<torch::Tensor>& outputs) {
+      return training::CrossEntropy(batch, outputs[0], smoothing);
+    };
+  }
   std::vector<distillation::SoftResponseOptions> losses;
   for (const v1::KdLoss& kd : settings.kd) {
-    losses.push_back(
-        {kd.soft_response().temperature(), kd.soft_response().lambda()});
+    losses.push_back({kd.soft_response().temperature(),
+                      kd.soft_response().lambda(), settings.label_smoothing});
   }
   return [losses, teacher](const training::TrainBatch& batch,
                            const std::vector<torch::Tensor>& outputs) {
@@ -137,30 +182,35 @@ absl::Status RunTraining(RunContext* context, const Task& task) {
   context->narrator().Phase(PhaseOf(task, settings));
   report::Stage& row = context->Row(task);
   CONDENSE_ASSIGN_OR_RETURN(Session session, Prepare(context, task, settings));
+  training::Trainer& trainer = *session.trainer;
+  const absl::Time deadline =
+      context->TrainingDeadline(trainer.position().step);
   absl::Status stopped;
-  CONDENSE_ASSIGN_OR_RETURN(
-      const bool complete,
-      session.trainer->Run([&](const training::StepInfo& info) {
-        context->CountStep(info);
-        ++row.steps;
-        row.seconds += info.seconds + info.data_wait_seconds;
-        stopped = context->Interrupted();
-        if (stopped.ok() && context->CheckpointIsDue()) {
-          stopped = Save(context, *session.trainer);
-        }
-        return stopped.ok() ? training::Next::kGoOn : training::Next::kStop;
-      }));
+  const auto after_step = [&](const training::StepInfo& info) {
+    context->CountStep(info);
+    ++row.steps;
+    row.seconds += info.seconds + info.data_wait_seconds;
+    stopped = context->Interrupted();
+    if (!stopped.ok()) return training::Next::kStop;
+    if (absl::Now() >= deadline) return training::Next::kFinish;
+    if (context->CheckpointIsDue()) stopped = Save(context, trainer);
+    return stopped.ok() ? training::Next::kGoOn : training::Next::kStop;
+  };
+  CONDENSE_ASSIGN_OR_RETURN(const bool complete, trainer.Run(after_step));
   if (!complete) {
     // Asked to stop, not to cancel: the work so far is kept.
     if (absl::IsCancelled(stopped) && context->StopsToGoOn()) {
-      CONDENSE_RETURN_IF_ERROR(Save(context, *session.trainer));
+      CONDENSE_RETURN_IF_ERROR(Save(context, trainer));
+      CONDENSE_RETURN_IF_ERROR(context->FlushCheckpoint());
     }
-    return stopped;
+    return stopped.ok() ? absl::CancelledError("the leading rank stopped")
+                        : stopped;
   }
+  NoteEarlyEnd(context, trainer, &row);
   RunState& state = context->state();
   state.training.reset();
   if (task.kind == Task::Kind::kQat) {
-    return FinishQat(std::move(session.qat_graph),
+    return FinishQat(std::move(*session.qat_graph),
                      context->job().recipe().stages(task.settings).quantize(),
                      session.student.get(), &state.graph);
   }

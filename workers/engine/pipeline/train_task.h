@@ -8,7 +8,9 @@
 namespace condense::pipeline {
 
 // Trains state().graph by the task's stage (finetune, or the qat part of a
-// quantize stage), from where state().training stands. Writes checkpoints.
+// quantize stage), from where state().training stands. Writes checkpoints. Ends
+// early, with the best so far, where the job's time budget asks for it or
+// nothing improves; the stage's row of the report says so.
 // CANCELLED when it was interrupted; a checkpoint was written if the job is to
 // go on later.
 absl::Status RunTraining(RunContext* context, const Task& task);
@@ -19,8 +21,9 @@ TrainingSettings SettingsOf(const v1::Recipe& recipe, const Task& task);
 // Optimizer steps of the task on this job.
 int64_t PlannedSteps(const Job& job, const Task& task);
 
-// Labels only, or the sum of the distillation losses against `teacher`, which
-// must outlive the function; null without distillation.
+// Labels only (smoothed as the settings say), or the sum of the distillation
+// losses against `teacher`, which must outlive the function; null without
+// distillation.
 training::LossFunction LossOf(const TrainingSettings& settings,
                               runtime::Executor* teacher);
 

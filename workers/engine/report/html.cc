@@ -154,11 +154,15 @@ std::string StageTable(const Report& report) {
       "class=n>seconds<th class=n>steps<th class=n>metric before<th "
       "class=n>after";
   for (const Stage& stage : report.stages) {
-    absl::StrAppend(
-        &out, "<tr>", TextCell(stage.name), TextCell(stage.technique),
-        Cell(std::optional<double>(stage.seconds), "%.3g"), "<td class=n>",
-        stage.steps, "</td>", Cell(stage.metric_before, "%.4g"),
-        Cell(stage.metric_after, "%.4g"));
+    absl::StrAppend(&out, "<tr>", TextCell(stage.name),
+                    TextCell(stage.ended.empty()
+                                 ? stage.technique
+                                 : absl::StrCat(stage.technique, ", ended by ",
+                                                stage.ended)),
+                    Cell(std::optional<double>(stage.seconds), "%.3g"),
+                    "<td class=n>", stage.steps, "</td>",
+                    Cell(stage.metric_before, "%.4g"),
+                    Cell(stage.metric_after, "%.4g"));
   }
   return out + "</table></div>";
 }
@@ -259,11 +263,12 @@ std::string ToHtml(const Report& report) {
       title, " · ", Escape(report.profile), "</title><style>", kStyle,
       "</style><main><h1>", title, "<span class=\"verdict ",
       report.verdict == "PASSED" ? "good" : "bad", "\">",
-      Escape(report.verdict), "</span></h1><p class=sub>",
-      Escape(report.profile), report.profile_title.empty() ? "" : " · ",
-      Escape(report.profile_title), "</p>", Cards(report), GateTable(report),
-      Warnings(report), StageTable(report), Plots(report), LayerTable(report),
-      Provenance(report), "</main></html>\n");
+      Escape(report.verdict), report.cut ? ", cut by the time budget" : "",
+      "</span></h1><p class=sub>", Escape(report.profile),
+      report.profile_title.empty() ? "" : " · ", Escape(report.profile_title),
+      "</p>", Cards(report), GateTable(report), Warnings(report),
+      StageTable(report), Plots(report), LayerTable(report), Provenance(report),
+      "</main></html>\n");
 }
 
 }  // namespace condense::report

@@ -77,6 +77,7 @@ ordered_json StageJson(const Stage& stage) {
                        {"steps", stage.steps}};
   Put(json, "metric_before", stage.metric_before);
   Put(json, "metric_after", stage.metric_after);
+  if (!stage.ended.empty()) json["ended"] = stage.ended;
   return json;
 }
 
@@ -95,6 +96,7 @@ std::string ToJson(const Report& report) {
   json["job"] = report.job;
   json["profile"] = report.profile;
   json["verdict"] = report.verdict;
+  if (report.cut) json["cut"] = true;
   json["gates"] = List(report.gates, GateJson);
   json["baseline"] = FiguresJson(report.baseline);
   json["compressed"] = FiguresJson(report.compressed);

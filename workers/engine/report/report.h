@@ -85,6 +85,10 @@ struct Stage {
   int64_t steps = 0;
   std::optional<double> metric_before;
   std::optional<double> metric_after;
+  // Why training ended before its last step; empty: it did not.
+  std::string ended;
+  // True: by the job's time budget.
+  bool cut = false;
 };
 
 // One point of a training curve, for the plots.
@@ -109,6 +113,9 @@ struct Report {
   std::optional<Agreement> agreement;
   std::vector<Layer> layers;
   std::vector<Stage> stages;
+  // The time budget ended training early: the best so far, not the recipe's
+  // last step.
+  bool cut = false;
   std::vector<std::string> warnings;
   int64_t seed = 0;
   // Versions of what made it: "condense", "libtorch", ...

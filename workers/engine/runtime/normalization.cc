@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "workers/engine/runtime/step.h"
+#include "workers/engine/runtime/sync_batch_norm.h"
 
 namespace condense::runtime {
 namespace {
@@ -15,6 +16,12 @@ absl::StatusOr<Kernel> BatchNorm(const KernelContext& c) {
   // ONNX weighs the old statistics, LibTorch the new ones.
   const double momentum = 1.0 - c.node.Float("momentum", 0.9f);
   return Kernel([=](const Call& call) {
+    const AddUp* add_up = SyncStatistics::Current();
+    if (call.training && !call.replay && add_up != nullptr) {
+      return std::vector<Tensor>{
+          SyncBatchNorm(call.in[0], call.in[1], call.in[2], call.in[3],
+                        call.in[4], momentum, epsilon, *add_up)};
+    }
     const Tensor& x = call.in[0];
     // A replay's batch has been counted; one value has no unbiased variance.
     const bool keep = !call.training ||

@@ -1,20 +1,22 @@
 #include "workers/engine/training/checkpoint.h"
 
 #include <cstring>
+#include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/digest.h"
 #include "common/error.h"
 #include "common/files.h"
 #include "common/status_macros.h"
+#include "workers/engine/runtime/dtype.h"
 #include "workers/engine/runtime/executor.h"
 
 namespace condense::training {
 namespace {
 
-constexpr char kMagic[] = "CNDNSCK1";
-constexpr size_t kMagicBytes = 8;
+constexpr absl::string_view kMagic = "CNDNSCK2";
 // "sha256:" and 64 hex digits.
 constexpr size_t kDigestBytes = 71;
 
@@ -23,19 +25,46 @@ absl::Status Corrupt(const std::string& path) {
                    absl::StrCat(path, " is not a whole checkpoint"));
 }
 
+// Appends to a file and to its digest; keeps the first error.
 class Writer {
  public:
+  explicit Writer(AtomicFile* file) : file_(*file) {}
+
+  void Put(absl::string_view bytes) {
+    if (!status_.ok()) return;
+    digest_.Update(bytes);
+    status_ = file_.Append(bytes);
+  }
   void Number(int64_t value) {
-    bytes_.append(reinterpret_cast<const char*>(&value), sizeof(value));
+    Put({reinterpret_cast<const char*>(&value), sizeof(value)});
   }
-  void Text(const std::string& text) {
+  void Text(absl::string_view text) {
     Number(static_cast<int64_t>(text.size()));
-    bytes_ += text;
+    Put(text);
   }
-  const std::string& bytes() const { return bytes_; }
+  void Blob(const absl::Cord& blob) {
+    Number(static_cast<int64_t>(blob.size()));
+    for (absl::string_view chunk : blob.Chunks()) Put(chunk);
+  }
+  void Tensor(const torch::Tensor& tensor) {
+    const torch::Tensor flat = tensor.detach()
+                                   .to(torch::kCPU)
+                                   .contiguous(at::MemoryFormat::Contiguous);
+    Text(graph::DTypeName(runtime::DTypeOfTorch(flat.scalar_type())));
+    Number(flat.dim());
+    for (int64_t dim : flat.sizes()) Number(dim);
+    Text({static_cast<const char*>(flat.data_ptr()), flat.nbytes()});
+  }
+  absl::Status Close() {
+    CONDENSE_RETURN_IF_ERROR(status_);
+    CONDENSE_RETURN_IF_ERROR(file_.Append(digest_.Finish()));
+    return file_.Commit();
+  }
 
  private:
-  std::string bytes_;
+  AtomicFile& file_;
+  Sha256 digest_;
+  absl::Status status_;
 };
 
 // Reads what Writer wrote; `ok` turns false at the first thing that is cut off.
@@ -68,14 +97,6 @@ class Reader {
   absl::string_view bytes_;
 };
 
-void PutTensor(const torch::Tensor& tensor, Writer* out) {
-  const graph::Tensor value = runtime::FromTorch(tensor);
-  out->Text(std::string(graph::DTypeName(value.dtype())));
-  out->Number(value.rank());
-  for (int64_t dim : value.dims()) out->Number(dim);
-  out->Text(value.bytes());
-}
-
 absl::StatusOr<torch::Tensor> TakeTensor(Reader* in) {
   const graph::DType dtype = graph::DTypeFromName(in->Text());
   const int64_t rank = in->Number();
@@ -96,51 +117,78 @@ absl::StatusOr<torch::Tensor> TakeTensor(Reader* in) {
       graph::Tensor(dtype, std::move(dims), std::move(bytes)));
 }
 
+absl::Status Mismatch(const std::string& path, const Fingerprint& found,
+                      const Fingerprint& wanted) {
+  std::set<std::string> parts;
+  for (const auto& [part, value] : wanted) {
+    const auto it = found.find(part);
+    if (it == found.end() || it->second != value) parts.insert(part);
+  }
+  for (const auto& [part, value] : found) {
+    if (wanted.count(part) == 0) parts.insert(part);
+  }
+  return MakeError(absl::StatusCode::kFailedPrecondition, "CHECKPOINT_MISMATCH",
+                   absl::StrCat(path, " belongs to another job; different: ",
+                                absl::StrJoin(parts, ", ")));
+}
+
+// Counted pairs of names and texts.
+std::map<std::string, std::string> TakeTexts(Reader* in) {
+  std::map<std::string, std::string> texts;
+  for (int64_t i = in->Number(); i > 0 && in->ok; --i) {
+    std::string name = in->Text();
+    texts[name] = in->Text();
+  }
+  return texts;
+}
+
 }  // namespace
 
 absl::Status WriteCheckpoint(const std::string& path,
                              const Checkpoint& checkpoint) {
-  Writer out;
-  out.Text(checkpoint.fingerprint);
+  CONDENSE_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
+  Writer out(&file);
+  out.Put(kMagic);
+  out.Number(static_cast<int64_t>(checkpoint.fingerprint.size()));
+  for (const auto& [part, value] : checkpoint.fingerprint) {
+    out.Text(part);
+    out.Text(value);
+  }
   out.Number(checkpoint.step);
   out.Number(static_cast<int64_t>(checkpoint.blobs.size()));
   for (const auto& [name, blob] : checkpoint.blobs) {
     out.Text(name);
-    out.Text(blob);
+    out.Blob(blob);
   }
   out.Number(static_cast<int64_t>(checkpoint.tensors.size()));
   for (const auto& [name, tensor] : checkpoint.tensors) {
     out.Text(name);
-    PutTensor(tensor, &out);
+    out.Tensor(tensor);
   }
-  return WriteFileAtomically(
-      path, absl::StrCat(kMagic, DigestOf(out.bytes()), out.bytes()));
+  return out.Close();
 }
 
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path,
-                                          const std::string& fingerprint) {
-  CONDENSE_ASSIGN_OR_RETURN(std::string bytes, ReadFile(path));
-  if (bytes.size() < kMagicBytes + kDigestBytes ||
+                                          const Fingerprint& fingerprint) {
+  CONDENSE_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
+  if (bytes.size() < kMagic.size() + kDigestBytes ||
       !absl::StartsWith(bytes, kMagic)) {
     return Corrupt(path);
   }
-  const absl::string_view body =
-      absl::string_view(bytes).substr(kMagicBytes + kDigestBytes);
-  if (DigestOf(body) != bytes.substr(kMagicBytes, kDigestBytes)) {
+  absl::string_view body = bytes;
+  body.remove_suffix(kDigestBytes);
+  if (DigestOf(body) != absl::string_view(bytes).substr(body.size())) {
     return Corrupt(path);
   }
-  Reader in(body);
+  Reader in(body.substr(kMagic.size()));
   Checkpoint checkpoint;
-  checkpoint.fingerprint = in.Text();
-  if (checkpoint.fingerprint != fingerprint) {
-    return MakeError(
-        absl::StatusCode::kFailedPrecondition, "CHECKPOINT_MISMATCH",
-        absl::StrCat(path, " belongs to another job or toolchain"));
+  checkpoint.fingerprint = TakeTexts(&in);
+  if (in.ok && checkpoint.fingerprint != fingerprint) {
+    return Mismatch(path, checkpoint.fingerprint, fingerprint);
   }
   checkpoint.step = in.Number();
-  for (int64_t i = in.Number(); i > 0 && in.ok; --i) {
-    std::string name = in.Text();
-    checkpoint.blobs[name] = in.Text();
+  for (auto& [name, text] : TakeTexts(&in)) {
+    checkpoint.blobs[name] = absl::Cord(text);
   }
   for (int64_t i = in.Number(); i > 0 && in.ok; --i) {
     std::string name = in.Text();

@@ -6,17 +6,21 @@
 
 #include "common/error.h"
 #include "common/files.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/temp_dir.h"
 
 namespace condense::training {
 namespace {
 
+const Fingerprint kJob = {{"model", "sha256:abc"}, {"threads", "2"}};
+
 Checkpoint Example() {
   Checkpoint checkpoint;
-  checkpoint.fingerprint = "sha256:abc";
+  checkpoint.fingerprint = kJob;
   checkpoint.step = 41;
-  checkpoint.blobs = {{"graph", std::string("a\0b", 3)}, {"rows", ""}};
+  checkpoint.blobs = {{"graph", absl::Cord(std::string("a\0b", 3))},
+                      {"rows", absl::Cord()}};
   checkpoint.tensors = {
       {"parameter/w", torch::arange(6, torch::kFloat32).view({2, 3}) / 7},
       {"parameter/columns", torch::arange(6, torch::kFloat32).view({2, 3}).t()},
@@ -30,7 +34,7 @@ Checkpoint Example() {
 
 void ExpectReason(const std::string& path, absl::StatusCode code,
                   const std::string& reason) {
-  const auto read = ReadCheckpoint(path, "sha256:abc");
+  const auto read = ReadCheckpoint(path, kJob);
   EXPECT_EQ(read.status().code(), code) << read.status();
   EXPECT_EQ(ErrorReason(read.status()), reason);
 }
@@ -40,7 +44,7 @@ TEST(CheckpointTest, ComesBackAsItWasWritten) {
   const std::string path = dir.path() + "/checkpoint";
   const Checkpoint written = Example();
   ASSERT_TRUE(WriteCheckpoint(path, written).ok());
-  auto read = ReadCheckpoint(path, "sha256:abc");
+  auto read = ReadCheckpoint(path, kJob);
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->fingerprint, written.fingerprint);
   EXPECT_EQ(read->step, 41);
@@ -85,14 +89,16 @@ TEST(CheckpointTest, AHalfWrittenFileIsDataLoss) {
   }
 }
 
-TEST(CheckpointTest, OneOfAnotherJobIsRefused) {
+TEST(CheckpointTest, OneOfAnotherJobIsRefusedAndSaysWhatDiffers) {
   TempDir dir;
   const std::string path = dir.path() + "/checkpoint";
   Checkpoint other = Example();
-  other.fingerprint = "sha256:def";
+  other.fingerprint = {{"model", "sha256:def"}, {"threads", "2"}, {"x", "1"}};
   ASSERT_TRUE(WriteCheckpoint(path, other).ok());
   ExpectReason(path, absl::StatusCode::kFailedPrecondition,
                "CHECKPOINT_MISMATCH");
+  EXPECT_THAT(std::string(ReadCheckpoint(path, kJob).status().message()),
+              testing::EndsWith("different: model, x"));
 }
 
 TEST(CheckpointTest, AMissingFileIsNotFound) {
@@ -119,11 +125,11 @@ TEST(CheckpointTest, TheOldFileSurvivesAWriteThatFails) {
   setrlimit(RLIMIT_FSIZE, &before);
   std::signal(SIGXFSZ, handler);
   EXPECT_FALSE(status.ok());
-  auto read = ReadCheckpoint(path, "sha256:abc");
+  auto read = ReadCheckpoint(path, kJob);
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->step, 41);
   EXPECT_TRUE(WriteCheckpoint(path, larger).ok());
-  EXPECT_EQ(ReadCheckpoint(path, "sha256:abc")->step, 42);
+  EXPECT_EQ(ReadCheckpoint(path, kJob)->step, 42);
 }
 
 TEST(CheckpointTest, AFolderThatIsNotThereIsAnError) {

@@ -1,7 +1,7 @@
 #include "workers/engine/training/trainer.h"
 
+#include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "common/error.h"
 #include "gmock/gmock.h"
@@ -20,38 +20,6 @@ std::unique_ptr<runtime::Executor> Model(const graph::Graph& graph) {
   auto model = runtime::Executor::Create(graph);
   EXPECT_TRUE(model.ok()) << model.status();
   return *std::move(model);
-}
-
-TEST(LearningRateTest, CosineFallsFromTheFullRateToNothing) {
-  EXPECT_DOUBLE_EQ(LearningRate(Schedule::kCosine, 0.4, 0, 10), 0.4);
-  EXPECT_DOUBLE_EQ(LearningRate(Schedule::kCosine, 0.4, 5, 10), 0.2);
-  EXPECT_NEAR(LearningRate(Schedule::kCosine, 0.4, 10, 10), 0, 1e-12);
-  // cos(pi / 3) = 1/2: three quarters after a third of the way.
-  EXPECT_NEAR(LearningRate(Schedule::kCosine, 0.4, 4, 12), 0.3, 1e-12);
-  EXPECT_EQ(LearningRate(Schedule::kConstant, 0.4, 7, 10), 0.4);
-  EXPECT_EQ(LearningRate(Schedule::kCosine, 0.4, 0, 0), 0.4);
-}
-
-TEST(CrossEntropyTest, MatchesAHandComputedValue) {
-  // Softmax of (0, ln 3) is (1/4, 3/4), of (0, 0) (1/2, 1/2).
-  const TrainBatch batch = {{}, torch::tensor({0, 1}, torch::kInt64)};
-  const torch::Tensor logits =
-      torch::tensor({{0.0, std::log(3.0)}, {0.0, 0.0}});
-  EXPECT_NEAR(CrossEntropyLoss(batch, {logits}).item<double>(),
-              (std::log(4.0) + std::log(2.0)) / 2, 1e-6);
-}
-
-TEST(CrossEntropyTest, OfMixedLabelsIsTheMixOfBothLosses) {
-  const torch::Tensor logits =
-      torch::tensor({{0.0, std::log(3.0)}, {0.0, 0.0}});
-  TrainBatch batch = {{}, torch::tensor({0, 1}, torch::kInt64)};
-  batch.mixed_labels = torch::tensor({1, 0}, torch::kInt64);
-  batch.lambda = 0.3;
-  // ln 4 and ln (4/3) of the first sample, ln 2 of the second either way.
-  const double a = (std::log(4.0) + std::log(2.0)) / 2;
-  const double b = (std::log(4.0 / 3) + std::log(2.0)) / 2;
-  EXPECT_NEAR(CrossEntropyLoss(batch, {logits}).item<double>(),
-              0.3 * a + 0.7 * b, 1e-6);
 }
 
 TEST(TrainerTest, TrainsOnMixedBatchesAndGoesOnAsIfItHadNotStopped) {
@@ -89,23 +57,6 @@ TEST(TrainerTest, TrainsOnMixedBatchesAndGoesOnAsIfItHadNotStopped) {
   EXPECT_EQ(whole, parts);
 }
 
-TEST(ToTensorsTest, KeepsTheLayout) {
-  data::Batch batch;
-  batch.count = 1;
-  batch.shape = {2, 1, 3};
-  batch.pixels = {1, 2, 3, 4, 5, 6};
-  batch.labels = {4};
-  const TrainBatch first = ToTensors(batch, torch::kCPU);
-  EXPECT_EQ(first.x.sizes().vec(), (std::vector<int64_t>{1, 2, 1, 3}));
-  EXPECT_EQ(first.labels.item<int64_t>(), 4);
-  batch.channels_last = true;
-  const TrainBatch last = ToTensors(batch, torch::kCPU);
-  EXPECT_EQ(last.x.sizes().vec(), (std::vector<int64_t>{1, 1, 3, 2}));
-  // A copy of its own.
-  batch.pixels[0] = 9;
-  EXPECT_EQ(last.x.view(-1)[0].item<double>(), 1);
-}
-
 TEST(TrainerTest, TheLossFallsAndTheModelLearns) {
   Bars train(48), test(30);
   auto model = Model(BarsNet());
@@ -123,7 +74,8 @@ TEST(TrainerTest, TheLossFallsAndTheModelLearns) {
   ASSERT_TRUE(complete.ok()) << complete.status();
   EXPECT_TRUE(*complete);
   ASSERT_EQ(steps.size(), 48u);
-  EXPECT_EQ(hooks, 48);
+  // Once a step, and after the last.
+  EXPECT_EQ(hooks, 49);
   EXPECT_LT(steps.back().loss, 0.3 * steps.front().loss);
   EXPECT_EQ(steps.front().lr, 0.02);
   EXPECT_EQ(steps.front().samples, 8);
@@ -136,9 +88,10 @@ TEST(TrainerTest, TheLossFallsAndTheModelLearns) {
   EXPECT_GE(accuracy->top1, 0.95);
 }
 
-// The state after `epochs` epochs, stopped after each step of `stops`: then a
-// new process reads the checkpoint and goes on.
-State Train(const OptimizerOptions& optimizer, std::vector<int64_t> stops) {
+// The state after three epochs, stopped after each step of `stops`: then a new
+// process reads the checkpoint and goes on.
+State Train(TrainOptions options, std::vector<int64_t> stops) {
+  options.epochs = 3;
   TempDir dir;
   Bars data(50);
   data::LoaderOptions loading = BarsOptions(true);
@@ -148,10 +101,12 @@ State Train(const OptimizerOptions& optimizer, std::vector<int64_t> stops) {
   for (stops.push_back(-1);; stops.erase(stops.begin())) {
     auto model = Model(BarsNet());
     data::Loader loader(&data, loading);
-    Trainer trainer(model.get(), &loader, CrossEntropyLoss,
-                    {.epochs = 3, .optimizer = optimizer});
+    Bars test(30);
+    data::Loader held_out(&test, BarsOptions(false));
+    Trainer trainer(model.get(), &loader, CrossEntropyLoss, options);
+    trainer.EvaluateBy([&] { return Evaluate(model.get(), &held_out); });
     if (position.step > 0) {
-      auto read = ReadCheckpoint(dir.path() + "/c", "job");
+      auto read = ReadCheckpoint(dir.path() + "/c", {{"job", "1"}});
       EXPECT_TRUE(read.ok()) << read.status();
       EXPECT_EQ(read->step, position.step);
       EXPECT_TRUE(trainer.Restore(position, read->tensors).ok());
@@ -165,10 +120,11 @@ State Train(const OptimizerOptions& optimizer, std::vector<int64_t> stops) {
     for (auto& [name, tensor] : state) tensor = tensor.detach().clone();
     if (*complete) return state;
     position = trainer.position();
-    EXPECT_TRUE(WriteCheckpoint(dir.path() + "/c", {.fingerprint = "job",
-                                                    .step = position.step,
-                                                    .tensors = state})
-                    .ok());
+    EXPECT_TRUE(
+        WriteCheckpoint(dir.path() + "/c", {.fingerprint = {{"job", "1"}},
+                                            .step = position.step,
+                                            .tensors = state})
+            .ok());
   }
 }
 
@@ -182,22 +138,31 @@ void ExpectEqual(const State& a, const State& b) {
 
 TEST(TrainerTest, InterruptedEqualsUninterruptedBitByBit) {
   // 6 batches an epoch: in the first, at its end, and twice later on.
-  for (const OptimizerOptions& optimizer :
-       {OptimizerOptions{.lr = 0.05, .weight_decay = 1e-3},
-        OptimizerOptions{.kind = OptimizerOptions::Kind::kAdam}}) {
-    const State whole = Train(optimizer, {});
+  TrainOptions full = {
+      .optimizer = {.kind = OptimizerOptions::Kind::kAdamW},
+      .schedule = {.kind = Schedule::kOneCycle, .warmup_epochs = 0.5},
+      .accumulate = 2,
+      .clip_norm = 0.5,
+      .ema_decay = 0.9,
+      .early_stop = EarlyStopOptions{.patience = 9}};
+  TrainOptions adam;
+  adam.optimizer.kind = OptimizerOptions::Kind::kAdam;
+  for (const TrainOptions& options :
+       {TrainOptions{.optimizer = {.lr = 0.05, .weight_decay = 1e-3}}, adam,
+        full}) {
+    const State whole = Train(options, {});
     // Weights, moments, running statistics.
     EXPECT_TRUE(whole.count("parameter/conv.w"));
     EXPECT_TRUE(whole.count("optimizer/first/conv.w"));
     EXPECT_TRUE(whole.count("buffer/bn.mean"));
-    ExpectEqual(whole, Train(optimizer, {1}));
-    ExpectEqual(whole, Train(optimizer, {6}));
-    ExpectEqual(whole, Train(optimizer, {9, 14}));
+    ExpectEqual(whole, Train(options, {1}));
+    ExpectEqual(whole, Train(options, {3, 6}));
+    ExpectEqual(whole, Train(options, {2, options.accumulate == 2 ? 7 : 14}));
   }
 }
 
 TEST(TrainerTest, TheSameTrainerGoesOnAfterAStop) {
-  const State whole = Train({.lr = 0.05}, {});
+  const State whole = Train({.optimizer = {.lr = 0.05}}, {});
   Bars data(50);
   data::LoaderOptions loading = BarsOptions(true);
   loading.augmentations = {data::RandomCrop{1}, data::HorizontalFlip{}};
@@ -212,6 +177,219 @@ TEST(TrainerTest, TheSameTrainerGoesOnAfterAStop) {
   EXPECT_EQ(trainer.position().batch, 1);
   ASSERT_TRUE(*trainer.Run([](const StepInfo&) { return Next::kGoOn; }));
   ExpectEqual(whole, trainer.State());
+}
+
+// Losses of the first steps and the final weights.
+struct Outcome {
+  std::vector<StepInfo> steps;
+  State state;
+};
+Outcome TrainOnce(const TrainOptions& options, int64_t batch_size = 8,
+                  const LossFunction& loss = CrossEntropyLoss) {
+  Bars data(48);
+  auto model = Model(BarsNet(false));
+  data::LoaderOptions loading = BarsOptions(true);
+  loading.batch_size = batch_size;
+  data::Loader loader(&data, loading);
+  Trainer trainer(model.get(), &loader, loss, options);
+  Outcome outcome;
+  const auto complete = trainer.Run([&](const StepInfo& info) {
+    outcome.steps.push_back(info);
+    return Next::kGoOn;
+  });
+  EXPECT_TRUE(complete.ok()) << complete.status();
+  outcome.state = ModelTensors(model.get());
+  return outcome;
+}
+
+void ExpectNear(const State& a, const State& b, double tolerance) {
+  ASSERT_EQ(a.size(), b.size());
+  for (const auto& [name, tensor] : a) {
+    EXPECT_LT((tensor - b.at(name)).abs().max().item<double>(), tolerance)
+        << name;
+  }
+}
+
+TEST(TrainerTest, AccumulatedBatchesAreOneLargeBatch) {
+  const TrainOptions options = {.epochs = 2, .optimizer = {.lr = 0.05}};
+  TrainOptions small = options;
+  small.accumulate = 3;
+  const Outcome large = TrainOnce(options, 24);
+  const Outcome accumulated = TrainOnce(small, 8);
+  ASSERT_EQ(accumulated.steps.size(), 4u);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_NEAR(accumulated.steps[i].loss, large.steps[i].loss, 1e-5);
+    EXPECT_EQ(accumulated.steps[i].samples, 24);
+  }
+  ExpectNear(accumulated.state, large.state, 1e-5);
+}
+
+TEST(TrainerTest, TheLastStepOfAnEpochTakesTheBatchesThatAreLeft) {
+  // Six batches: four, then two.
+  const Outcome outcome =
+      TrainOnce({.epochs = 1, .optimizer = {.lr = 0.05}, .accumulate = 4});
+  ASSERT_EQ(outcome.steps.size(), 2u);
+  EXPECT_EQ(outcome.steps[0].samples, 32);
+  EXPECT_EQ(outcome.steps[1].samples, 16);
+  EXPECT_EQ(outcome.steps[1].total_steps, 2);
+}
+
+TEST(TrainerTest, ClippingBoundsTheLengthOfAStep) {
+  const TrainOptions plain = {.optimizer = {.lr = 0.5, .momentum = 0}};
+  TrainOptions clipped = plain;
+  clipped.clip_norm = 0.01;
+  const State start = [] {
+    auto model = Model(BarsNet(false));
+    State state = ModelTensors(model.get());
+    for (auto& [name, tensor] : state) tensor = tensor.clone();
+    return state;
+  }();
+  const auto distance = [&](const Outcome& outcome) {
+    double sum = 0;
+    for (const auto& [name, tensor] : outcome.state) {
+      sum += (tensor - start.at(name)).square().sum().item<double>();
+    }
+    return std::sqrt(sum);
+  };
+  const Outcome outcome = TrainOnce(clipped, 48);
+  ASSERT_EQ(outcome.steps.size(), 1u);
+  EXPECT_GT(outcome.steps[0].grad_norm, 0.1);
+  // One step of lr times the norm.
+  EXPECT_NEAR(distance(outcome), 0.5 * 0.01, 1e-5);
+  EXPECT_NEAR(distance(TrainOnce(plain, 48)), 0.5 * outcome.steps[0].grad_norm,
+              1e-4);
+}
+
+TEST(TrainerTest, TheRunEndsWithTheAverageOfItsWeights) {
+  Bars data(48);
+  auto model = Model(BarsNet());
+  data::Loader loader(&data, BarsOptions(true));
+  Trainer trainer(model.get(), &loader, CrossEntropyLoss,
+                  {.optimizer = {.lr = 0.1}, .ema_decay = 0.3});
+  // By hand, in double.
+  State average;
+  ASSERT_TRUE(*trainer.Run([&](const StepInfo& info) {
+    const double step = static_cast<double>(info.next.step - 1);
+    const double decay = std::min(0.3, (1 + step) / (10 + step));
+    for (const auto& [name, tensor] : ModelTensors(model.get())) {
+      const torch::Tensor now = tensor.to(torch::kFloat64, false, true);
+      torch::Tensor& mean = average[name];
+      mean = mean.defined() ? decay * mean + (1 - decay) * now : now;
+    }
+    return Next::kGoOn;
+  }));
+  const State last = ModelTensors(model.get());
+  EXPECT_TRUE(average.count("buffer/bn.mean"));
+  ExpectNear(last, average, 1e-6);
+}
+
+TEST(TrainerTest, WithoutProgressItEndsEarlyWithTheBestWeights) {
+  Bars data(48);
+  auto model = Model(BarsNet());
+  data::Loader loader(&data, BarsOptions(true));
+  TrainOptions options = {.epochs = 20, .optimizer = {.lr = 0.01}};
+  options.early_stop = EarlyStopOptions{.every_epochs = 2, .patience = 2};
+  Trainer trainer(model.get(), &loader, CrossEntropyLoss, options);
+  const std::vector<double> scores = {0.3, 0.6, 0.5, 0.6, 0.9};
+  size_t measured = 0;
+  trainer.EvaluateBy([&]() -> absl::StatusOr<Accuracy> {
+    model->SetTraining(false);
+    return Accuracy{.top1 = scores[measured++]};
+  });
+  State best;
+  int64_t steps = 0;
+  ASSERT_TRUE(*trainer.Run([&](const StepInfo& info) {
+    ++steps;
+    EXPECT_TRUE(model->training());
+    EXPECT_EQ(info.evaluated.has_value(), info.next.step % 12 == 0);
+    if (info.next.step == 24) {
+      for (const auto& [name, tensor] : ModelTensors(model.get())) {
+        best[name] = tensor.clone();
+      }
+    }
+    return Next::kGoOn;
+  }));
+  // Best at epoch 4; none better at 6 and 8.
+  EXPECT_EQ(steps, 48);
+  EXPECT_EQ(measured, 4u);
+  ExpectEqual(best, ModelTensors(model.get()));
+}
+
+TEST(TrainerTest, WhatIsMeasuredIsTheAverage) {
+  Bars data(16);
+  auto model = Model(BarsNet());
+  data::Loader loader(&data, BarsOptions(true));
+  TrainOptions options = {.epochs = 2, .optimizer = {.lr = 0.1}};
+  options.ema_decay = 0.9;
+  options.early_stop = EarlyStopOptions{};
+  Trainer trainer(model.get(), &loader, CrossEntropyLoss, options);
+  State measured;
+  int64_t step = 0;
+  trainer.EvaluateBy([&]() -> absl::StatusOr<Accuracy> {
+    measured.clear();
+    for (const auto& [name, tensor] : ModelTensors(model.get())) {
+      measured[name] = tensor.clone();
+    }
+    return Accuracy{.top1 = 0.1 * static_cast<double>(++step)};
+  });
+  State raw;
+  ASSERT_TRUE(*trainer.Run([&](const StepInfo&) {
+    raw.clear();
+    for (const auto& [name, tensor] : ModelTensors(model.get())) {
+      raw[name] = tensor.clone();
+    }
+    return Next::kGoOn;
+  }));
+  EXPECT_FALSE(torch::equal(raw.at("parameter/conv.w"),
+                            measured.at("parameter/conv.w")));
+  ExpectEqual(ModelTensors(model.get()), measured);
+}
+
+TEST(TrainerTest, FinishEndsAtOnceAsIfTheStepHadBeenTheLast) {
+  Bars data(48);
+  auto model = Model(BarsNet());
+  data::Loader loader(&data, BarsOptions(true));
+  Trainer trainer(model.get(), &loader, CrossEntropyLoss, {.epochs = 50});
+  int steps = 0;
+  const auto complete = trainer.Run([&](const StepInfo&) {
+    return ++steps == 5 ? Next::kFinish : Next::kGoOn;
+  });
+  EXPECT_TRUE(*complete);
+  EXPECT_EQ(steps, 5);
+  EXPECT_FALSE(model->training());
+}
+
+TEST(TrainerTest, ALossThatDrawsRandomNumbersGoesOnWithTheSameOnes) {
+  const LossFunction noisy = [](const TrainBatch& batch,
+                                const std::vector<torch::Tensor>& outputs) {
+    return CrossEntropy(at::dropout(outputs[0], 0.5, true), batch.labels);
+  };
+  const Outcome whole = TrainOnce({.epochs = 1}, 8, noisy);
+  ExpectEqual(whole.state, TrainOnce({.epochs = 1}, 8, noisy).state);
+  EXPECT_FALSE(torch::equal(whole.state.at("parameter/head.w"),
+                            TrainOnce({.epochs = 1, .seed = 18}, 8, noisy)
+                                .state.at("parameter/head.w")));
+  Bars data(48);
+  auto model = Model(BarsNet(false));
+  State state;
+  Position position;
+  for (int64_t stop : {2, -1}) {
+    data::Loader loader(&data, BarsOptions(true));
+    Trainer trainer(model.get(), &loader, noisy, {.epochs = 1});
+    if (stop < 0) {
+      ASSERT_TRUE(trainer.Restore(position, state).ok());
+    }
+    ASSERT_TRUE(trainer
+                    .Run([&](const StepInfo& info) {
+                      return info.next.step == stop ? Next::kStop : Next::kGoOn;
+                    })
+                    .ok());
+    position = trainer.position();
+    state = trainer.State();
+    for (auto& [name, tensor] : state) tensor = tensor.clone();
+    torch::manual_seed(12345);
+  }
+  ExpectEqual(whole.state, ModelTensors(model.get()));
 }
 
 TEST(TrainerTest, WithoutTrainingModeStatisticsStay) {
@@ -246,6 +424,48 @@ TEST(TrainerTest, ALossThatIsNotFiniteNamesTheStep) {
   EXPECT_EQ(trainer.position().step, 3);
 }
 
+TEST(TrainerTest, ALossThatStaysHighIsDivergenceNamedByStepAndLayer) {
+  Bars data(48);
+  const graph::Graph net = BarsNet();
+  auto model = Model(net);
+  data::Loader loader(&data, BarsOptions(true));
+  int calls = 0;
+  const LossFunction loss = [&calls](const TrainBatch& batch,
+                                     const std::vector<torch::Tensor>& out) {
+    const torch::Tensor value = CrossEntropyLoss(batch, out);
+    return ++calls > 2 ? value + 100 : value;
+  };
+  TrainOptions options = {.divergence = {.factor = 5, .steps = 3}};
+  options.graph = &net;
+  Trainer trainer(model.get(), &loader, loss, options);
+  const auto complete =
+      trainer.Run([](const StepInfo&) { return Next::kGoOn; });
+  EXPECT_EQ(ErrorReason(complete.status()), "DIVERGED");
+  EXPECT_THAT(std::string(complete.status().message()), HasSubstr("step 4"));
+  EXPECT_FALSE(ErrorDetailOf(complete.status()).node.empty());
+  EXPECT_FALSE(ErrorDetailOf(complete.status()).hint.empty());
+}
+
+TEST(TrainerTest, AGradientThatIsNotFiniteNamesItsParameter) {
+  Bars data(48);
+  const graph::Graph net = BarsNet();
+  auto model = Model(net);
+  for (runtime::Parameter& parameter : model->parameters()) {
+    if (parameter.name != "conv.b") continue;
+    parameter.tensor.register_hook(
+        [](const torch::Tensor& grad) { return grad / 0; });
+  }
+  data::Loader loader(&data, BarsOptions(true));
+  TrainOptions options;
+  options.graph = &net;
+  Trainer trainer(model.get(), &loader, CrossEntropyLoss, options);
+  const auto complete =
+      trainer.Run([](const StepInfo&) { return Next::kGoOn; });
+  EXPECT_EQ(ErrorReason(complete.status()), "NAN_GRADIENT");
+  EXPECT_THAT(std::string(complete.status().message()), HasSubstr("conv.b"));
+  EXPECT_EQ(ErrorDetailOf(complete.status()).node, "conv");
+}
+
 TEST(TrainerTest, AModelThatDoesNotFitTheBatchIsAnErrorNotACrash) {
   Bars data(16);
   auto model = Model(BarsNet());
@@ -265,72 +485,14 @@ TEST(TrainerTest, AStateOfAnotherModelIsRefused) {
   auto model = Model(BarsNet());
   data::Loader loader(&data, BarsOptions(true));
   Trainer trainer(model.get(), &loader, CrossEntropyLoss, {});
-  for (const char* gone : {"parameter/head.w", "buffer/bn.var"}) {
+  for (const char* gone : {"parameter/head.w", "buffer/bn.var",
+                           "trainer/divergence", "random/cpu"}) {
     State state = trainer.State();
     state.erase(gone);
     const absl::Status status = trainer.Restore({}, state);
     EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
     EXPECT_THAT(std::string(status.message()), HasSubstr(gone));
   }
-}
-
-// Samples whose pixels are the logits.
-class Logits : public data::Dataset {
- public:
-  explicit Logits(std::vector<data::Sample> samples)
-      : samples_(std::move(samples)) {}
-  int64_t size() const override { return samples_.size(); }
-  int64_t num_classes() const override { return 6; }
-  absl::StatusOr<data::Sample> Get(int64_t index) const override {
-    return samples_[index];
-  }
-
- private:
-  const std::vector<data::Sample> samples_;
-};
-
-graph::Graph FlattenNet() {
-  graph::Graph g;
-  const auto x = g.AddInput("x", graph::DType::kFloat32,
-                            graph::Shape{graph::Dim::Symbol("N"), 1, 1, 6});
-  g.AddOutput(g.node(g.AddNode("Flatten", "", {x}, {"y"})).outputs[0]);
-  return g;
-}
-
-TEST(EvaluateTest, CountsTopOneTopFiveAndLossAsByHand) {
-  // With scale ln 2 a pixel p weighs 2^p. First: 8/13 for label 0, the best.
-  // Second: 1/63, the sixth of six. Third: 2/63, the fifth.
-  Logits data({{1, 6, 1, {3, 0, 0, 0, 0, 0}, 0},
-               {1, 6, 1, {0, 1, 2, 3, 4, 5}, 0},
-               {1, 6, 1, {5, 4, 3, 2, 1, 0}, 4}});
-  data::LoaderOptions options;
-  options.batch_size = 2;
-  options.preprocess.scale = std::log(2.0);
-  data::Loader loader(&data, options);
-  auto model = Model(FlattenNet());
-  int64_t seen = 0;
-  auto accuracy = Evaluate(
-      model.get(), &loader,
-      [&](const data::Batch& batch, const std::vector<torch::Tensor>& outputs) {
-        EXPECT_EQ(outputs[0].size(0), batch.count);
-        seen += batch.count;
-        return absl::OkStatus();
-      });
-  ASSERT_TRUE(accuracy.ok()) << accuracy.status();
-  EXPECT_EQ(accuracy->samples, 3);
-  EXPECT_EQ(seen, 3);
-  EXPECT_DOUBLE_EQ(accuracy->top1, 1.0 / 3);
-  EXPECT_DOUBLE_EQ(accuracy->top5, 2.0 / 3);
-  EXPECT_NEAR(accuracy->loss,
-              (std::log(13.0 / 8) + std::log(63.0) + std::log(31.5)) / 3, 1e-6);
-}
-
-TEST(EvaluateTest, ALabelPastTheOutputsIsAnErrorNotACrash) {
-  Logits data({{1, 6, 1, {3, 0, 0, 0, 0, 0}, 6}});
-  data::Loader loader(&data, {});
-  auto model = Model(FlattenNet());
-  EXPECT_EQ(ErrorReason(Evaluate(model.get(), &loader).status()),
-            "RUNTIME_ERROR");
 }
 
 }  // namespace

@@ -1,0 +1,64 @@
+#ifndef CONDENSE_WORKERS_ENGINE_TRAINING_EVALUATE_H_
+#define CONDENSE_WORKERS_ENGINE_TRAINING_EVALUATE_H_
+
+#include <torch/torch.h>
+
+#include <functional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "workers/engine/data/loader.h"
+#include "workers/engine/runtime/executor.h"
+
+namespace condense::training {
+
+// A batch as tensors.
+struct TrainBatch {
+  torch::Tensor x;
+  // [n] of int64.
+  torch::Tensor labels;
+  // As data::Batch has them; undefined without mixup.
+  torch::Tensor mixed_labels;
+  double lambda = 1;
+};
+TrainBatch ToTensors(const data::Batch& batch, const torch::Device& device);
+
+// A loss of labels, which mixup takes apart:
+// lambda loss(labels) + (1 - lambda) loss(mixed_labels).
+torch::Tensor OverLabels(
+    const TrainBatch& batch,
+    const std::function<torch::Tensor(const torch::Tensor& labels)>& loss);
+
+// Mean over the batch of (1 - smoothing) times the cross-entropy with the
+// labels plus smoothing times that with the uniform distribution (Szegedy et
+// al., arXiv:1512.00567). logits: [n, classes]; labels: [n] of int64.
+torch::Tensor CrossEntropy(const torch::Tensor& logits,
+                           const torch::Tensor& labels, double smoothing = 0);
+// With the labels of a batch, mixed or not.
+torch::Tensor CrossEntropy(const TrainBatch& batch, const torch::Tensor& logits,
+                           double smoothing = 0);
+
+// Shares in [0, 1], and the mean cross-entropy.
+struct Accuracy {
+  double top1 = 0;
+  double top5 = 0;
+  double loss = 0;
+  int64_t samples = 0;
+};
+
+// Runs the model over one epoch of the loader. `each`, if given, sees every
+// batch and its outputs. The model is left out of training mode.
+absl::StatusOr<Accuracy> Evaluate(
+    runtime::Executor* model, data::Loader* loader,
+    const std::function<absl::Status(const data::Batch&,
+                                     const std::vector<torch::Tensor>&)>& each =
+        nullptr);
+
+// An exception of LibTorch: RESOURCE_EXHAUSTED with reason OUT_OF_MEMORY,
+// UNAVAILABLE with reason RANK_LOST, or INTERNAL with reason RUNTIME_ERROR.
+absl::Status RuntimeError(const std::exception& error);
+
+}  // namespace condense::training
+
+#endif  // CONDENSE_WORKERS_ENGINE_TRAINING_EVALUATE_H_
