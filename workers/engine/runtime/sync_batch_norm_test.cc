@@ -43,7 +43,7 @@ struct Result {
   Tensor y, grad_x, grad_scale, grad_shift, mean, var;
 };
 
-Result Run(const Tensor& x, const Tensor& weigh, const AddUp* add_up) {
+Result Compute(const Tensor& x, const Tensor& weigh, const AddUp* add_up) {
   Tensor in = x.detach().clone().set_requires_grad(true);
   Tensor scale = torch::tensor({0.5f, 2.f, -1.f}).set_requires_grad(true);
   Tensor shift = torch::tensor({0.1f, 0.f, 3.f}).set_requires_grad(true);
@@ -65,7 +65,7 @@ TEST(SyncBatchNormTest, TwoRanksComputeWhatOneProcessDoesOnTheWholeBatch) {
   torch::manual_seed(7);
   const Tensor x = torch::randn({8, 3, 4, 5}) * 3 + 5;
   const Tensor weigh = torch::randn_like(x);
-  const Result whole = Run(x, weigh, nullptr);
+  const Result whole = Compute(x, weigh, nullptr);
   TwoRanks ranks;
   const AddUp add_up = [&](const Tensor& tensor) { ranks.Add(tensor); };
   std::vector<Result> parts(2);
@@ -73,7 +73,7 @@ TEST(SyncBatchNormTest, TwoRanksComputeWhatOneProcessDoesOnTheWholeBatch) {
   for (int rank = 0; rank < 2; ++rank) {
     threads.emplace_back([&, rank] {
       parts[rank] =
-          Run(x.narrow(0, 4 * rank, 4), weigh.narrow(0, 4 * rank, 4), &add_up);
+          Compute(x.narrow(0, 4 * rank, 4), weigh.narrow(0, 4 * rank, 4), &add_up);
     });
   }
   for (std::thread& thread : threads) thread.join();
