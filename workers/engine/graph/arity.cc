@@ -63,8 +63,9 @@ constexpr Group kGroups[] = {
     {{2, 4, 1}, "ConvInteger MatMulInteger Pad STFT"},
     {{2, 5, 1}, "NonMaxSuppression"},
     {{3, 3, 1},
-     "Col2Im FakeQuantize GroupNormalization InstanceNormalization OneHot "
+     "Col2Im GroupNormalization InstanceNormalization OneHot "
      "Range RoiAlign ScatterElements ScatterND Where"},
+    {{3, 4, 1}, "FakeQuantize"},
     {{3, 5, 1}, "Slice"},
     {{3, 6, 2}, "GRU RNN"},
     {{3, 8, 3}, "LSTM"},

@@ -179,6 +179,8 @@ absl::Status CheckAxis(const Graph& graph, const Node& node) {
           absl::StrCat("axis ", axis, " lies outside of ", ShapeText(x)),
           node.name);
     }
+    // One for each block of a channel: the quantizer's own matter.
+    if (node.Int("block_size", 0) > 0) continue;
     const Dim& channels = (*x)[axis];
     if (grid->size() != 1 || ((*grid)[0].known() && channels.known() &&
                               (*grid)[0].value != channels.value)) {
