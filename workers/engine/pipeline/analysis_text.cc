@@ -323,13 +323,13 @@ class Printer {
       cost += sorted[i]->cost;
       seconds += sorted[i]->seconds;
     }
-    return absl::StrCat("  .. and ", sorted.size() - shown, " more with ",
+    return absl::StrCat("  .. and ", sorted.size() - shown, " more: ",
                         Percent(Share(static_cast<double>(cost.parameter_bytes),
                                       Total(AnalysisSort::kBytes)),
                                 1),
-                        " of the bytes and ",
+                        " of the bytes, ",
                         Percent(Share(seconds, a_.seconds), 1),
-                        " of the time (--all shows them)\n");
+                        " of the time (all: --all)\n");
   }
 
   Row LayerRow(const LayerAnalysis& layer) {
