@@ -16,11 +16,11 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "workers/engine/data/dataset.h"
-#include "workers/engine/pipeline/analysis.h"
-#include "workers/engine/pipeline/load_model.h"
 #include "workers/engine/export/onnx.h"
 #include "workers/engine/import/onnx.h"
+#include "workers/engine/pipeline/analysis.h"
 #include "workers/engine/pipeline/job.h"
+#include "workers/engine/pipeline/load_model.h"
 #include "workers/engine/runtime/executor.h"
 
 namespace condense::pipeline {
@@ -377,6 +377,8 @@ TEST_F(RunJobTest, EveryWayOfQuantizingEndsInAFileThatAgrees) {
     EXPECT_GE(report["agreement"]["top1"].get<double>(), 0.99) << c.keys;
     EXPECT_LE(report["agreement"].value("max_lsb", 0), 1) << c.keys;
   }
+}
+
 // A training that would take days.
 std::string EndlessRecipe(const std::string& keys) {
   return std::string(
