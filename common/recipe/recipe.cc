@@ -93,6 +93,19 @@ void ResolveData(v1::DataConfig* data) {
   if (!preprocess->has_antialias()) preprocess->set_antialias(false);
 }
 
+void ResolveCompute(v1::Compute* compute) {
+  using MemoryFormat = v1::Compute::MemoryFormat;
+  if (compute->precision() == v1::Compute::PRECISION_UNSPECIFIED) {
+    compute->set_precision(v1::Compute::AUTO);
+  }
+  if (compute->memory_format() == MemoryFormat::VALUE_UNSPECIFIED) {
+    compute->set_memory_format(MemoryFormat::AUTO);
+  }
+  if (!compute->has_checkpoint_activations()) {
+    compute->set_checkpoint_activations(false);
+  }
+}
+
 void ResolveOptimizer(double lr, v1::Optimizer* optimizer) {
   if (optimizer->has_adam() || optimizer->has_adamw()) {
     const bool decoupled = optimizer->has_adamw();
@@ -263,6 +276,7 @@ void ResolveRecipe(v1::Recipe* recipe) {
   }
   recipe->mutable_gates();
   if (!recipe->has_seed()) recipe->set_seed(17);
+  ResolveCompute(recipe->mutable_compute());
 }
 
 std::string RecipeToYaml(const v1::Recipe& recipe) {

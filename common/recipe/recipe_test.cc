@@ -57,6 +57,19 @@ TEST(ParseRecipeTest, NamesAnUnknownKeyWithItsPlaceAndTheNearest) {
             "UNKNOWN_KEY stages[0].quantize.weight 2:27 weights");
 }
 
+TEST(ParseRecipeTest, ReadsHowTrainingComputes) {
+  const auto parsed = ParseRecipe(
+      "stages: [quantize: {mode: ptq}]\n"
+      "compute: {precision: bf16, memory_format: channels_last}");
+  ASSERT_TRUE(parsed.ok()) << ErrorText(parsed.status());
+  EXPECT_EQ(parsed->recipe.compute().precision(), v1::Compute::BF16);
+  EXPECT_EQ(parsed->recipe.compute().memory_format(),
+            v1::Compute::MemoryFormat::CHANNELS_LAST);
+  EXPECT_EQ(Refusal("stages: [quantize: {mode: ptq}]\n"
+                    "compute: {precision: bf17}"),
+            "UNKNOWN_VALUE compute.precision 2:22 bf16");
+}
+
 TEST(ParseRecipeTest, NamesADuplicateKey) {
   EXPECT_EQ(Refusal("seed: 1\nstages: [quantize: {mode: ptq}]\nseed: 2"),
             "DUPLICATE_KEY seed 3:1");
@@ -238,6 +251,9 @@ TEST(ResolveRecipeTest, WritesDefaultsOutOnceAndRoundTrips) {
   EXPECT_FALSE(recipe.stages(1).finetune().lr_shape().has_gamma());
   EXPECT_EQ(recipe.stages(2).quantize().activations().observer(),
             v1::ActivationQuantization::MSE);
+  EXPECT_EQ(recipe.compute().precision(), v1::Compute::AUTO);
+  EXPECT_EQ(recipe.compute().memory_format(), v1::Compute::MemoryFormat::AUTO);
+  EXPECT_FALSE(recipe.compute().checkpoint_activations());
   v1::Recipe twice = recipe;
   ResolveRecipe(&twice);
   EXPECT_EQ(twice.SerializeAsString(), recipe.SerializeAsString());

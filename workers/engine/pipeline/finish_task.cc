@@ -193,6 +193,11 @@ report::Report MakeReport(RunContext* context, const Finish& finish) {
   }
   report.seed = job.recipe().seed();
   report.toolchain = Toolchain();
+  if (context->planned_steps > 0) {
+    const ComputeChoice& compute = context->state().compute;
+    report.toolchain["precision"] = runtime::PrecisionName(compute.precision);
+    report.toolchain["memory_format"] = MemoryFormatName(compute);
+  }
   report.device = job.device();
   return report;
 }

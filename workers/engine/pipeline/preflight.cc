@@ -8,6 +8,7 @@
 #include "workers/engine/graph/cost.h"
 #include "workers/engine/graph/passes/fold_batch_norm.h"
 #include "workers/engine/pipeline/compress_tasks.h"
+#include "workers/engine/pipeline/compute.h"
 #include "workers/engine/pipeline/other_operators.h"
 #include "workers/engine/pipeline/settings.h"
 #include "workers/engine/pipeline/train_task.h"
@@ -224,7 +225,8 @@ absl::Status TryForward(const Job& job) {
 // One training step on a copy: memory, shapes and the loss.
 absl::Status TryStep(const Job& job, const Task& task) {
   TrainingSettings settings = SettingsOf(job.recipe(), task);
-  const runtime::ExecutorOptions options = {.device = job.device()};
+  const runtime::ExecutorOptions options =
+      TrainingOptions(job, UnmeasuredChoice(job), task);
   CONDENSE_ASSIGN_OR_RETURN(auto student,
                             runtime::Executor::Create(job.model(), options));
   std::unique_ptr<runtime::Executor> teacher;
@@ -252,6 +254,7 @@ absl::Status Preflight(RunContext* context) {
   const Job& job = context->job();
   CONDENSE_RETURN_IF_ERROR(CheckData(job));
   CONDENSE_RETURN_IF_ERROR(CheckClasses(job));
+  CONDENSE_RETURN_IF_ERROR(CheckCompute(job));
   for (int i = 0; i < job.recipe().stages_size(); ++i) {
     if (job.recipe().stages(i).has_prune()) {
       CONDENSE_RETURN_IF_ERROR(CheckPruning(job, i));

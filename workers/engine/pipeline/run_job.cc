@@ -7,6 +7,7 @@
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "workers/engine/pipeline/compress_tasks.h"
+#include "workers/engine/pipeline/compute.h"
 #include "workers/engine/pipeline/contain.h"
 #include "workers/engine/pipeline/finish_task.h"
 #include "workers/engine/pipeline/preflight.h"
@@ -35,6 +36,7 @@ class Runner {
     } else {
       CONDENSE_ASSIGN_OR_RETURN(state.graph,
                                 Normalized(context_.job().model()));
+      CONDENSE_RETURN_IF_ERROR(ChooseCompute(&context_));
       CONDENSE_RETURN_IF_ERROR(MeasureBaseline());
     }
     while (state.task < tasks_.size()) {

@@ -92,6 +92,8 @@ class RunJobTest : public testing::Test {
     return *DigestOfFile(folder + "/artifacts/" + kProfile + "/model.onnx");
   }
 
+  void ExpectStopsChangeNothing(const std::string& recipe);
+
   std::string dir_;
   std::string digits_;
   Control control_;
@@ -169,10 +171,11 @@ TEST_F(RunJobTest, AGateThatFailsIsAnotherVerdictNotAFailure) {
   EXPECT_EQ(Report(folder)["gates"][0]["estimated"], true);
 }
 
-TEST_F(RunJobTest, InterruptedEqualsUninterruptedToTheLastByte) {
-  const std::string whole = WriteJob("whole", FullRecipe());
+// Runs the recipe at once and in pieces.
+void RunJobTest::ExpectStopsChangeNothing(const std::string& recipe) {
+  const std::string whole = WriteJob("whole", recipe);
   ASSERT_TRUE(Run(whole).status.ok());
-  const std::string parts = WriteJob("parts", FullRecipe(), true, 0);
+  const std::string parts = WriteJob("parts", recipe, true, 0);
   int stops = 0;
   for (;; ++stops) {
     ASSERT_LT(stops, 20);
@@ -202,6 +205,52 @@ TEST_F(RunJobTest, InterruptedEqualsUninterruptedToTheLastByte) {
     EXPECT_EQ(a[i]["steps"], b[i]["steps"]);
     EXPECT_EQ(a[i]["metric_after"], b[i]["metric_after"]);
   }
+}
+
+TEST_F(RunJobTest, InterruptedEqualsUninterruptedToTheLastByte) {
+  ExpectStopsChangeNothing(FullRecipe());
+}
+
+// The end of the small recipe, computed in another way.
+std::string LowPrecisionRecipe() {
+  std::string recipe = SmallRecipe();
+  recipe.resize(recipe.find("  - prune"));
+  return recipe +
+         "  - finetune: {epochs: 3}\n"
+         "  - quantize: {mode: qat, epochs: 1}\n"
+         "compute: {precision: bf16, memory_format: channels_last, "
+         "checkpoint_activations: true}\n";
+}
+
+TEST_F(RunJobTest, SoItDoesInBfloat16ChannelsLastWithCheckpointing) {
+  ExpectStopsChangeNothing(LowPrecisionRecipe());
+  const auto toolchain = Report(dir_ + "/parts")["toolchain"];
+  EXPECT_EQ(toolchain["precision"], "bf16");
+  EXPECT_EQ(toolchain["memory_format"], "channels_last");
+}
+
+TEST_F(RunJobTest, CheckpointedActivationsGiveTheSameModel) {
+  const std::string whole = WriteJob("whole", SmallRecipe());
+  ASSERT_TRUE(Run(whole).status.ok());
+  const std::string cut = WriteJob(
+      "cut", SmallRecipe() + "compute: {checkpoint_activations: true}\n");
+  ASSERT_TRUE(Run(cut).status.ok());
+  EXPECT_EQ(ModelDigest(cut), ModelDigest(whole));
+}
+
+TEST_F(RunJobTest, AShortTrainingIsNotMeasured) {
+  const std::string folder = WriteJob("job", SmallRecipe());
+  ASSERT_TRUE(Run(folder).status.ok());
+  const auto toolchain = Report(folder)["toolchain"];
+  EXPECT_EQ(toolchain["precision"], "float32");
+  EXPECT_EQ(toolchain["memory_format"], "contiguous");
+}
+
+TEST_F(RunJobTest, Float16WithoutAGpuIsRefusedInPreflight) {
+  const JobResult result =
+      Run(WriteJob("job", SmallRecipe() + "compute: {precision: fp16}\n"));
+  EXPECT_EQ(ErrorReason(result.status), "PRECISION_UNSUPPORTED");
+  EXPECT_EQ(sink_.events.back().done().error().field(), "compute.precision");
 }
 
 TEST_F(RunJobTest, ACheckpointOfAnotherRecipeIsNotUsed) {

@@ -70,6 +70,16 @@ training::Accuracy AccuracyOf(const json& a) {
   return training::Accuracy{a[0], a[1], a[2], a[3]};
 }
 
+json ComputeToJson(const ComputeChoice& choice) {
+  return {{"precision", static_cast<int>(choice.precision)},
+          {"channels_last", choice.channels_last}};
+}
+
+ComputeChoice ComputeOf(const json& choice) {
+  return {static_cast<runtime::Precision>(choice.at("precision").get<int>()),
+          choice.at("channels_last")};
+}
+
 json StateToJson(const RunState& state) {
   json out = {{"task", state.task},
               {"steps", state.steps},
@@ -78,7 +88,8 @@ json StateToJson(const RunState& state) {
               {"frozen", state.frozen},
               {"curves", state.curves},
               {"warnings", state.warnings},
-              {"rows", json::array()}};
+              {"rows", json::array()},
+              {"compute", ComputeToJson(state.compute)}};
   for (const StageRow& row : state.rows) out["rows"].push_back(RowToJson(row));
   if (state.baseline) out["baseline"] = AccuracyToJson(*state.baseline);
   if (state.current) out["current"] = AccuracyToJson(*state.current);
@@ -100,6 +111,7 @@ void StateOf(const json& in, RunState* state) {
   state->frozen = in["frozen"].get<std::map<std::string, std::string>>();
   state->curves = in["curves"].get<decltype(state->curves)>();
   state->warnings = in["warnings"].get<std::vector<std::string>>();
+  state->compute = ComputeOf(in.at("compute"));
   for (const json& row : in["rows"]) state->rows.push_back(RowOf(row));
   if (in.contains("baseline")) state->baseline = AccuracyOf(in["baseline"]);
   if (in.contains("current")) state->current = AccuracyOf(in["current"]);

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/cord.h"
 #include "workers/engine/graph/graph.h"
+#include "workers/engine/pipeline/compute.h"
 #include "workers/engine/report/report.h"
 #include "workers/engine/training/checkpoint.h"
 #include "workers/engine/training/trainer.h"
@@ -58,6 +59,8 @@ struct RunState {
   std::vector<StageRow> rows;
   std::map<std::string, std::vector<std::pair<int64_t, double>>> curves;
   std::vector<std::string> warnings;
+  // How training computes.
+  ComputeChoice compute;
   // Set only inside of a task that trains.
   std::optional<TrainingState> training;
 };

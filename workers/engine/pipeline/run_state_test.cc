@@ -49,6 +49,7 @@ TEST(RunStateTest, ACheckpointGivesEverythingBack) {
   state.baseline = training::Accuracy{0.9, 1, 0.25, 10};
   state.curves["loss"] = {{1, 2.5}, {2, 1.5}};
   state.warnings = {"careful"};
+  state.compute = {runtime::Precision::kBfloat16, /*channels_last=*/true};
   state.rows.push_back({{.name = "prune",
                          .steps = 4,
                          .metric_before = 0.0,
@@ -74,6 +75,8 @@ TEST(RunStateTest, ACheckpointGivesEverythingBack) {
   EXPECT_FALSE(back->current.has_value());
   EXPECT_EQ(back->curves, state.curves);
   EXPECT_EQ(back->warnings, state.warnings);
+  EXPECT_EQ(back->compute.precision, runtime::Precision::kBfloat16);
+  EXPECT_TRUE(back->compute.channels_last);
   EXPECT_EQ(back->rows[0].profile, "p");
   // Zero is a value; absent is absent.
   EXPECT_EQ(back->rows[0].stage.metric_before, 0.0);

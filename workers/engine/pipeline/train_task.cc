@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "common/status_macros.h"
 #include "workers/engine/distillation/soft_response.h"
+#include "workers/engine/pipeline/compute.h"
 #include "workers/engine/pipeline/qat_task.h"
 #include "workers/engine/quantization/calibrate.h"
 #include "workers/engine/quantization/quantizers_in_graph.h"
@@ -66,12 +67,13 @@ absl::StatusOr<Session> Prepare(RunContext* context, const Task& task,
                                 const TrainingSettings& settings) {
   const Job& job = context->job();
   const RunState& state = context->state();
-  const runtime::ExecutorOptions options = {.device = job.device()};
+  const runtime::ExecutorOptions options =
+      TrainingOptions(job, state.compute, task);
   Session session;
   const graph::Graph* graph = &state.graph;
   if (task.kind == Task::Kind::kQat) {
-    session.qat_graph = std::make_unique<graph::Graph>(QatGraph(
-        state.graph, job.recipe().stages(task.settings).quantize()));
+    session.qat_graph = std::make_unique<graph::Graph>(
+        QatGraph(state.graph, job.recipe().stages(task.settings).quantize()));
     graph = session.qat_graph.get();
   }
   CONDENSE_ASSIGN_OR_RETURN(session.student,
@@ -86,6 +88,9 @@ absl::StatusOr<Session> Prepare(RunContext* context, const Task& task,
   train.seed = static_cast<uint64_t>(job.recipe().seed());
   train.graph = graph;
   train.collective = context->collective();
+  if (options.precision == runtime::Precision::kFloat16) {
+    train.loss_scaling.emplace();
+  }
   session.trainer = std::make_unique<training::Trainer>(
       session.student.get(), session.loader.get(),
       LossOf(settings, session.teacher.get()), train);

@@ -3,6 +3,7 @@
 #include "gtest/gtest.h"
 #include "tests/testing/networks.h"
 #include "workers/engine/runtime/executor.h"
+#include "workers/engine/runtime/sync_batch_norm.h"
 
 namespace condense::runtime {
 namespace {
@@ -65,6 +66,23 @@ TEST(CheckpointingTest, SoTheyAreInChannelsLastAndBfloat16) {
   options.checkpoint_activations = true;
   const auto cut = Make(graph, options);
   ExpectSameStep(plain.get(), cut.get());
+}
+
+TEST(CheckpointingTest, SoTheyAreWithTheStatisticsOfAllRanks) {
+  const Graph graph = testing::ResNet20();
+  const auto plain = Make(graph, {});
+  const auto cut = Make(graph, {.checkpoint_activations = true});
+  // Two ranks with the same batch.
+  int sums = 0;
+  const AddUp add_up = [&sums](const Tensor& tensor) {
+    Tensor sum = tensor;
+    sum.mul_(2);
+    ++sums;
+  };
+  const SyncStatistics sync(&add_up);
+  ExpectSameStep(plain.get(), cut.get());
+  // 20 normalisations twice, forward and backward, and some forward again.
+  EXPECT_GT(sums, 80);
 }
 
 TEST(CheckpointingTest, WithoutTrainingNothingIsCut) {

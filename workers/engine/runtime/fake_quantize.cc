@@ -177,7 +177,7 @@ absl::StatusOr<Kernel> FakeQuantizeKernel(const KernelContext& c) {
     }
     FakeQuantizeInputs inputs{call.in[0], call.in[1], call.in[2],
                               call.Optional(4)};
-    if (call.training && call.Has(3)) {
+    if (call.training && !call.replay && call.Has(3)) {
       inputs.seen = call.in[3].slice(0, 2, 4);
     }
     return std::vector<Tensor>{FakeQuantize(inputs, options)};

@@ -16,14 +16,20 @@ absl::StatusOr<Kernel> BatchNorm(const KernelContext& c) {
   // ONNX weighs the old statistics, LibTorch the new ones.
   const double momentum = 1.0 - c.node.Float("momentum", 0.9f);
   return Kernel([=](const Call& call) {
-    const AddUp* add_up = SyncStatistics::Current();
-    if (call.training && !call.replay && add_up != nullptr) {
-      return std::vector<Tensor>{
-          SyncBatchNorm(call.in[0], call.in[1], call.in[2], call.in[3],
-                        call.in[4], momentum, epsilon, *add_up)};
-    }
     const Tensor& x = call.in[0];
-    // A replay's batch has been counted; one value has no unbiased variance.
+    const AddUp* add_up = SyncStatistics::Current();
+    if (call.training && add_up != nullptr) {
+      const bool low = x.scalar_type() == torch::kBFloat16 ||
+                       x.scalar_type() == torch::kFloat16;
+      // A replay's batch has been counted: it goes to copies.
+      const Tensor y =
+          SyncBatchNorm(low ? x.to(torch::kFloat32) : x, call.in[1], call.in[2],
+                        call.replay ? call.in[3].clone() : call.in[3],
+                        call.replay ? call.in[4].clone() : call.in[4], momentum,
+                        epsilon, *add_up);
+      return std::vector<Tensor>{low ? y.to(x.scalar_type()) : y};
+    }
+    // So here; and one value has no unbiased variance.
     const bool keep = !call.training ||
                       (!call.replay && x.dim() > 1 && x.numel() > x.size(1));
     return std::vector<Tensor>{

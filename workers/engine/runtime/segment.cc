@@ -5,6 +5,7 @@
 
 #include "workers/engine/runtime/executor.h"
 #include "workers/engine/runtime/step.h"
+#include "workers/engine/runtime/sync_batch_norm.h"
 
 namespace condense::runtime {
 
@@ -54,6 +55,8 @@ class SegmentFunction : public torch::autograd::Function<SegmentFunction> {
     context->save_for_backward(inputs);
     context->saved_data["executor"] = reinterpret_cast<int64_t>(executor);
     context->saved_data["index"] = index;
+    context->saved_data["add_up"] =
+        reinterpret_cast<int64_t>(SyncStatistics::Current());
     context->saved_data["outputs"] =
         std::vector<int64_t>(segment.outputs.begin(), segment.outputs.end());
     context->set_materialize_grads(false);
@@ -72,6 +75,9 @@ class SegmentFunction : public torch::autograd::Function<SegmentFunction> {
     for (const Tensor& x : context->get_saved_variables()) {
       inputs.push_back(x.detach().set_requires_grad(x.requires_grad()));
     }
+    // On GPUs another thread runs this than the one that ran forward.
+    const SyncStatistics sync(
+        reinterpret_cast<const AddUp*>(context->saved_data["add_up"].toInt()));
     const torch::AutoGradMode with_graph(true);
     const variable_list outputs = executor->Replay(
         segment, inputs, context->saved_data["outputs"].toIntVector());
