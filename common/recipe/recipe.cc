@@ -222,7 +222,7 @@ void ResolveQuantize(v1::Quantize* quantize) {
       qat->set_batch_norm(v1::Qat::FOLDED);
     }
     if (qat->grids() == v1::Qat::GRIDS_UNSPECIFIED) {
-      qat->set_grids(v1::Qat::CALIBRATED);
+      qat->set_grids(v1::Qat::FOLLOWING);
     }
     if (!qat->has_freeze_after()) qat->set_freeze_after(0.8);
   }

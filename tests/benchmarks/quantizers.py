@@ -24,10 +24,10 @@ PTQ = [
     ("log2 w4a8", PROFILE, "weights: {scheme: log2}"),
 ]
 QAT = [
-    ("w8a8 following", PROFILE, ""),
+    ("w8a8 following", PROFILE, "qat: {grids: following}"),
     ("w8a8 calibrated", PROFILE, "qat: {grids: calibrated}"),
     ("w8a8 live batch norm", PROFILE, "qat: {batch_norm: live}"),
-    ("w4a4 following", PROFILE, "weights: {bits: 4}, activations: {bits: 4}"),
+    ("w4a4 following", PROFILE, "weights: {bits: 4}, activations: {bits: 4}, qat: {grids: following}"),
     ("w4a4 calibrated", PROFILE, "weights: {bits: 4}, activations: {bits: 4}, qat: {grids: calibrated}"),
     ("w4a4 lsq", PROFILE, "weights: {bits: 4}, activations: {bits: 4}, qat: {grids: lsq}"),
     ("w4a4 pact", PROFILE, "weights: {bits: 4}, activations: {bits: 4}, qat: {grids: pact}"),
