@@ -100,7 +100,7 @@ absl::StatusOr<std::vector<double>> Measure(
     const RunContext& context, const Task& task,
     const std::vector<ComputeChoice>& choices) {
   const Job& job = context.job();
-  if (context.planned_steps < kStepsMin) return std::vector<double>();
+  if (context.all_planned_steps() < kStepsMin) return std::vector<double>();
   auto loader = job.TrainLoader(SettingsOf(job.recipe(), task).batch_size);
   if (loader == nullptr) return std::vector<double>();
   CONDENSE_ASSIGN_OR_RETURN(auto batch, loader->Next());
@@ -114,7 +114,8 @@ absl::StatusOr<std::vector<double>> Measure(
   CONDENSE_ASSIGN_OR_RETURN(
       const std::vector<double> first,
       runtime::MeasureSteps(job.model(), {options[0]}, x, 1));
-  if (first[0] * static_cast<double>(context.planned_steps) < kSecondsMin) {
+  if (first[0] * static_cast<double>(context.all_planned_steps()) <
+      kSecondsMin) {
     return std::vector<double>();
   }
   return runtime::MeasureSteps(job.model(), options, x, kRounds);

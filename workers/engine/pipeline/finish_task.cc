@@ -193,7 +193,7 @@ report::Report MakeReport(RunContext* context, const Finish& finish) {
   }
   report.seed = job.recipe().seed();
   report.toolchain = Toolchain();
-  if (context->planned_steps > 0) {
+  if (context->all_planned_steps() > 0) {
     const ComputeChoice& compute = context->state().compute;
     report.toolchain["precision"] = runtime::PrecisionName(compute.precision);
     report.toolchain["memory_format"] = MemoryFormatName(compute);
