@@ -106,7 +106,7 @@ class CommandsTest(StackTest):
         health = self.stack.condense("health")
         self.assertIn("SERVING", health.stdout)
         profiles = [json.loads(line) for line in self.stack.condense("profiles", "list", "--json").stdout.splitlines()]
-        self.assertEqual({p["id"] for p in profiles}, {PROFILE, SMALL_PROFILE})
+        self.assertEqual({p["id"] for p in profiles}, {PROFILE, SMALL_PROFILE, "onnxruntime-opset21-int4"})
         self.assertIn("VPMADDUBSW", self.stack.condense("profiles", "show", SMALL_PROFILE).stdout)
         workers = wait_for("the worker is listed", lambda: self.stack.condense("workers", "--json").stdout.splitlines())
         self.assertEqual(json.loads(workers[0])["name"], "w1")

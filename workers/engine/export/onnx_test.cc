@@ -1,7 +1,10 @@
 #include "workers/engine/export/onnx.h"
 
+#include <unistd.h>
+
 #include <filesystem>
 
+#include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "gtest/gtest.h"
 #include "onnx/onnx_pb.h"
@@ -79,7 +82,7 @@ TEST(ExportOnnxTest, SparseInitializersAreSmallAndComeBack) {
 // A folder that goes with the test.
 class FolderTest : public ::testing::Test {
  protected:
-  FolderTest() : folder_(::testing::TempDir() + "/onnx_files") {
+  FolderTest() : folder_(absl::StrCat(::testing::TempDir(), "/onnx_files-", getpid())) {
     std::filesystem::create_directories(folder_);
   }
   ~FolderTest() override { std::filesystem::remove_all(folder_); }

@@ -59,8 +59,11 @@ struct Members {
   std::map<std::string, std::string> texts;
 };
 
+// Those that LibTorch reads; a traced archive also keeps the inputs that it was
+// traced with, which nothing here asks for.
 bool IsPickle(absl::string_view name) {
-  return absl::EndsWith(name, ".pkl") || absl::EndsWith(name, ".debug_pkl");
+  return name == "data.pkl" || name == "constants.pkl" ||
+         absl::EndsWith(name, ".debug_pkl");
 }
 
 absl::StatusOr<std::string> Content(archive* reader, int64_t size) {

@@ -1,7 +1,10 @@
 #include "workers/engine/import/external_data.h"
 
+#include <unistd.h>
+
 #include <filesystem>
 
+#include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/files.h"
 #include "gtest/gtest.h"
@@ -14,7 +17,7 @@ namespace fs = std::filesystem;
 class ExternalDataTest : public ::testing::Test {
  protected:
   ExternalDataTest()
-      : folder_(::testing::TempDir() + "/external_data"),
+      : folder_(absl::StrCat(::testing::TempDir(), "/external_data-", getpid())),
         external_(folder_ + "/model") {
     fs::create_directories(folder_ + "/model/sub");
     EXPECT_TRUE(
