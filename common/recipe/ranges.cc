@@ -3,6 +3,7 @@
 #include <cmath>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/recipe/pattern.h"
@@ -417,6 +418,55 @@ absl::Status CheckQat(const Checker& check, const v1::Quantize& quantize) {
                      qat.freeze_after(), 0, 1);
 }
 
+// What post-training quantization cannot do with these schemes.
+absl::Status CheckPtqSchemes(const Checker& check,
+                             const v1::Quantize& quantize) {
+  const v1::Ptq& ptq = quantize.ptq();
+  const v1::Scheme scheme = quantize.weights().scheme();
+  const bool plain =
+      scheme == v1::SCHEME_UNSPECIFIED || scheme == v1::SYMMETRIC;
+  const bool rounds = ptq.rounding() != v1::Ptq::ROUNDING_UNSPECIFIED &&
+                      ptq.rounding() != v1::Ptq::NEAREST;
+  if (!plain && rounds) {
+    return check.Error("ptq.rounding", "UNSUPPORTED_COMBINATION",
+                       "this rounding is for symmetric weights; the nearest "
+                       "for others is nearest");
+  }
+  if (!plain && ptq.has_min_snr_db()) {
+    return check.Error("ptq.min_snr_db", "UNSUPPORTED_COMBINATION",
+                       "layers are measured with symmetric weights only");
+  }
+  if (quantize.activations().scheme() != v1::FLOAT) return absl::OkStatus();
+  const std::pair<const char*, bool> needs_activations[] = {
+      {"rounding", rounds},
+      {"bias_correction", ptq.bias_correction()},
+      {"min_snr_db", ptq.has_min_snr_db()},
+      {"equalize", ptq.equalize()},
+      {"smooth", ptq.smooth() > 0},
+      {"pixel_grid", ptq.pixel_grid()}};
+  for (const auto& [key, wanted] : needs_activations) {
+    if (!wanted) continue;
+    return check.Error(
+        absl::StrCat("ptq.", key), "UNSUPPORTED_COMBINATION",
+        absl::StrCat("'", key, "' needs activations that are quantized"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckPtq(const Checker& check, const v1::Quantize& quantize) {
+  if (quantize.mode() == v1::Quantize::QAT && quantize.has_ptq()) {
+    return check.Error("ptq", "UNUSED_KEY", "'ptq' goes with mode ptq");
+  }
+  const v1::Ptq& ptq = quantize.ptq();
+  CONDENSE_RETURN_IF_ERROR(check.Range("ptq.iterations", ptq.has_iterations(),
+                                       ptq.iterations(), 1, 1e6));
+  CONDENSE_RETURN_IF_ERROR(
+      check.Range("ptq.smooth", ptq.has_smooth(), ptq.smooth(), 0, 1));
+  CONDENSE_RETURN_IF_ERROR(check.Range("ptq.min_snr_db", ptq.has_min_snr_db(),
+                                       ptq.min_snr_db(), 0, 200));
+  return CheckPtqSchemes(check, quantize);
+}
+
 absl::Status CheckQuantize(const Checker& check, const v1::Quantize& quantize) {
   CONDENSE_RETURN_IF_ERROR(check.Required(
       "mode", quantize.mode() != v1::Quantize::MODE_UNSPECIFIED));
@@ -433,6 +483,7 @@ absl::Status CheckQuantize(const Checker& check, const v1::Quantize& quantize) {
                        "and what is about training goes with mode qat");
   }
   CONDENSE_RETURN_IF_ERROR(CheckQat(check, quantize));
+  CONDENSE_RETURN_IF_ERROR(CheckPtq(check, quantize));
   CONDENSE_RETURN_IF_ERROR(CheckTraining(check, quantize));
   CONDENSE_RETURN_IF_ERROR(check.Range("weights.bits",
                                        quantize.weights().has_bits(),
@@ -441,6 +492,9 @@ absl::Status CheckQuantize(const Checker& check, const v1::Quantize& quantize) {
                                        quantize.activations().has_bits(),
                                        quantize.activations().bits(), 2, 8));
   CONDENSE_RETURN_IF_ERROR(CheckSchemes(check, quantize));
+  CONDENSE_RETURN_IF_ERROR(check.Range(
+      "activations.percentile", quantize.activations().has_percentile(),
+      quantize.activations().percentile(), 50, 100, true));
   for (int i = 0; i < quantize.overrides_size(); ++i) {
     const std::string at = absl::StrCat("overrides[", i, "].");
     const v1::QuantizeOverride& rule = quantize.overrides(i);

@@ -197,6 +197,21 @@ void ResolvePrune(v1::Prune* prune) {
   }
 }
 
+// bias_correction stays open where it is not said: it depends on the bits of
+// the weights, which may be the profile's.
+void ResolvePtq(const v1::WeightQuantization& weights,
+                const v1::ActivationQuantization& activations, v1::Ptq* ptq) {
+  const bool integers = activations.scheme() != v1::FLOAT;
+  if (!ptq->has_equalize()) ptq->set_equalize(integers);
+  if (ptq->rounding() == v1::Ptq::ROUNDING_UNSPECIFIED) {
+    const bool plain = integers && weights.scheme() == v1::SYMMETRIC;
+    ptq->set_rounding(plain ? v1::Ptq::GPTQ : v1::Ptq::NEAREST);
+  }
+  if (!ptq->has_pixel_grid()) ptq->set_pixel_grid(integers);
+  if (!ptq->has_iterations()) ptq->set_iterations(1000);
+  if (!ptq->has_smooth()) ptq->set_smooth(integers ? 0.5 : 0);
+}
+
 void ResolveQuantize(v1::Quantize* quantize) {
   v1::WeightQuantization* weights = quantize->mutable_weights();
   if (weights->scheme() == v1::SCHEME_UNSPECIFIED) {
@@ -213,6 +228,10 @@ void ResolveQuantize(v1::Quantize* quantize) {
   if (activations->observer() ==
       v1::ActivationQuantization::OBSERVER_UNSPECIFIED) {
     activations->set_observer(v1::ActivationQuantization::MSE);
+  }
+  if (!activations->has_percentile()) activations->set_percentile(99.99);
+  if (quantize->mode() == v1::Quantize::PTQ) {
+    ResolvePtq(*weights, *activations, quantize->mutable_ptq());
   }
   if (quantize->mode() == v1::Quantize::QAT) {
     if (!quantize->has_epochs()) quantize->set_epochs(1);

@@ -191,6 +191,18 @@ TEST(ParseRecipeTest, RefusesNumbersThatDoNotGoTogether) {
             "UNSUPPORTED_COMBINATION stages[0].quantize.qat.grids");
   EXPECT_EQ(quantize("mode: qat, qat: {freeze_after: 1.5}"),
             "OUT_OF_RANGE stages[0].quantize.qat.freeze_after");
+  EXPECT_EQ(quantize("mode: qat, ptq: {smooth: 0}"),
+            "UNUSED_KEY stages[0].quantize.ptq");
+  EXPECT_EQ(quantize("mode: ptq, ptq: {iterations: 0}"),
+            "OUT_OF_RANGE stages[0].quantize.ptq.iterations");
+  EXPECT_EQ(quantize("mode: ptq, activations: {percentile: 50}"),
+            "OUT_OF_RANGE stages[0].quantize.activations.percentile");
+  EXPECT_EQ(quantize("mode: ptq, weights: {scheme: log2}, "
+                     "ptq: {rounding: gptq}"),
+            "UNSUPPORTED_COMBINATION stages[0].quantize.ptq.rounding");
+  EXPECT_EQ(quantize("mode: ptq, activations: {scheme: float}, "
+                     "ptq: {equalize: true}"),
+            "UNSUPPORTED_COMBINATION stages[0].quantize.ptq.equalize");
   EXPECT_EQ(quantize("mode: ptq, weights: {scheme: ternary}, "
                      "activations: {scheme: float}"),
             "accepted");
@@ -260,6 +272,24 @@ TEST(ResolveRecipeTest, WritesDefaultsOutOnceAndRoundTrips) {
   const auto again = ParseRecipe(RecipeToYaml(recipe));
   ASSERT_TRUE(again.ok()) << ErrorText(again.status()) << RecipeToYaml(recipe);
   EXPECT_EQ(again->recipe.SerializeAsString(), recipe.SerializeAsString());
+}
+
+TEST(ResolveRecipeTest, TechniquesAreOffWhereTheSchemesDoNotTakeThem) {
+  const auto resolved = [](const std::string& schemes) {
+    v1::Recipe recipe =
+        ParseRecipe("stages: [quantize: {mode: ptq" + schemes + "}]")->recipe;
+    ResolveRecipe(&recipe);
+    EXPECT_TRUE(ParseRecipe(RecipeToYaml(recipe)).ok());
+    return recipe.stages(0).quantize().ptq();
+  };
+  EXPECT_EQ(resolved("").rounding(), v1::Ptq::GPTQ);
+  EXPECT_EQ(resolved("").smooth(), 0.5);
+  EXPECT_EQ(resolved(", weights: {scheme: binary}").rounding(),
+            v1::Ptq::NEAREST);
+  const v1::Ptq floats = resolved(", activations: {scheme: float}");
+  EXPECT_EQ(floats.rounding(), v1::Ptq::NEAREST);
+  EXPECT_FALSE(floats.equalize() || floats.pixel_grid());
+  EXPECT_EQ(floats.smooth(), 0);
 }
 
 TEST(ApplyGateOverridesTest, ReplacesAndChecks) {

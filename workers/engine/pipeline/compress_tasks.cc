@@ -8,13 +8,10 @@
 #include "common/status_macros.h"
 #include "workers/engine/graph/cost.h"
 #include "workers/engine/graph/infer_shapes.h"
-#include "workers/engine/graph/passes/fold_batch_norm.h"
-#include "workers/engine/pipeline/qat_task.h"
 #include "workers/engine/pipeline/settings.h"
 #include "workers/engine/pruning/cut.h"
 #include "workers/engine/pruning/importance.h"
-#include "workers/engine/quantization/calibrate.h"
-#include "workers/engine/quantization/placement.h"
+#include "workers/engine/quantization/post_training.h"
 
 namespace condense::pipeline {
 
@@ -78,45 +75,49 @@ absl::Status RunPruning(RunContext* context, const Task& task) {
   return absl::OkStatus();
 }
 
+namespace {
+
+// Only where the recipe names a number: the default is "up to".
+void WarnOfFewSamples(RunContext* context, int64_t given) {
+  const v1::DataSource& source =
+      context->job().parsed().recipe.data().calibration();
+  if (!source.has_samples() || source.samples() <= given) return;
+  context->narrator().Warn(
+      "FEWER_CALIBRATION_SAMPLES",
+      absl::StrFormat("the recipe asks for %d calibration samples, the data "
+                      "has %d",
+                      source.samples(), given));
+}
+
+}  // namespace
+
 absl::Status RunCalibration(RunContext* context, const Task& task) {
   context->narrator().Phase(v1::Job::CALIBRATING);
   const absl::Time start = absl::Now();
   const Job& job = context->job();
   RunState& state = context->state();
-  const v1::Quantize& quantize = job.recipe().stages(task.stage).quantize();
   const v1::DeviceProfile& profile = job.profiles()[task.profile];
+  CONDENSE_ASSIGN_OR_RETURN(quantization::PostTrainingOptions options,
+                            PostTrainingOf(job.parsed(), job.recipe(),
+                                           task.stage, profile, job.model()));
+  options.device = job.device();
+  options.progress = [&](int64_t done, int64_t total) {
+    v1::Progress progress;
+    progress.set_step(done);
+    progress.set_total_steps(total);
+    context->narrator().Progress(progress);
+  };
+  auto loader = job.CalibrationLoader();
+  WarnOfFewSamples(context, loader->num_samples());
   CONDENSE_ASSIGN_OR_RETURN(
-      const quantization::Numerics numerics,
-      NumericsOf(job.parsed(), quantize, task.stage, profile, job.model()));
-  if (!TrainsBatchNorm(quantize)) {
-    CONDENSE_RETURN_IF_ERROR(graph::FoldBatchNorm().Run(state.graph).status());
-  }
-  CONDENSE_ASSIGN_OR_RETURN(
-      quantization::Placement placement,
-      quantization::PlaceQuantizers(state.graph, numerics));
-  for (const auto& [name, reason] : placement.frozen) {
+      const quantization::PostTrainingReport report,
+      quantization::QuantizePostTraining(&state.graph, loader.get(), options));
+  for (const auto& [name, reason] : report.frozen) {
     state.frozen[absl::StrCat("quantize/", profile.id(), "/", name)] = reason;
   }
-  state.graph = std::move(placement.graph);
-  if (quantize.mode() == v1::Quantize::PTQ) {
-    quantization::ProjectWeights(&state.graph);
+  for (const quantization::Note& note : report.notes) {
+    context->narrator().Warn(note.reason, note.text);
   }
-  quantization::CalibrateOptions options;
-  options.observer = numerics.observer;
-  options.symmetric = numerics.activation_symmetric;
-  options.device = job.device();
-  auto loader = job.CalibrationLoader();
-  CONDENSE_RETURN_IF_ERROR(quantization::Calibrate(
-      &state.graph, loader.get(), options, [&](int64_t done, int64_t total) {
-        v1::Progress progress;
-        progress.set_step(done);
-        progress.set_total_steps(total);
-        context->narrator().Progress(progress);
-      }));
-  if (numerics.activation_power_of_two) {
-    quantization::RoundScalesToPowersOfTwo(&state.graph);
-  }
-  quantization::SnapBiases(&state.graph);
   context->Row(task).seconds += absl::ToDoubleSeconds(absl::Now() - start);
   return context->Interrupted();
 }

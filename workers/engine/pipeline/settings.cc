@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "common/recipe/pattern.h"
 #include "common/status_macros.h"
+#include "workers/engine/pipeline/qat_task.h"
 
 namespace condense::pipeline {
 namespace {
@@ -63,6 +64,10 @@ quantization::ObserverKind ObserverOf(
       return quantization::ObserverKind::kMinMax;
     case v1::ActivationQuantization::PERCENTILE:
       return quantization::ObserverKind::kPercentile;
+    case v1::ActivationQuantization::MOVING_AVERAGE:
+      return quantization::ObserverKind::kMovingAverage;
+    case v1::ActivationQuantization::ENTROPY:
+      return quantization::ObserverKind::kEntropy;
     default:
       return quantization::ObserverKind::kMse;
   }
@@ -125,6 +130,21 @@ absl::Status FillActivations(const recipe::ParsedRecipe& parsed,
   return absl::OkStatus();
 }
 
+quantization::Rounding RoundingOf(v1::Ptq::Rounding rounding) {
+  switch (rounding) {
+    case v1::Ptq::GPTQ:
+      return quantization::Rounding::kGptq;
+    case v1::Ptq::ADAROUND:
+      return quantization::Rounding::kAdaRound;
+    case v1::Ptq::BRECQ:
+      return quantization::Rounding::kBrecq;
+    case v1::Ptq::QDROP:
+      return quantization::Rounding::kQDrop;
+    default:
+      return quantization::Rounding::kNearest;
+  }
+}
+
 // What the recipe asks for, if the profile takes it.
 absl::Status FillNumerics(const recipe::ParsedRecipe& parsed,
                           const v1::Quantize& quantize, const std::string& path,
@@ -157,7 +177,6 @@ absl::Status FillNumerics(const recipe::ParsedRecipe& parsed,
   numerics->per_channel =
       weights.granularity() == v1::WeightQuantization::CHANNEL;
   numerics->packed = profile.weights().packed();
-  numerics->observer = ObserverOf(activations.observer());
   numerics->quantized_ops.insert(profile.quantized_ops().begin(),
                                  profile.quantized_ops().end());
   for (const v1::Fusion& fusion : profile.fusions()) {
@@ -402,6 +421,38 @@ absl::StatusOr<quantization::Numerics> NumericsOf(
     }
   }
   return numerics;
+}
+
+absl::StatusOr<quantization::PostTrainingOptions> PostTrainingOf(
+    const recipe::ParsedRecipe& parsed, const v1::Recipe& resolved, int stage,
+    const v1::DeviceProfile& profile, const graph::Graph& graph) {
+  const v1::Quantize& quantize = resolved.stages(stage).quantize();
+  quantization::PostTrainingOptions options;
+  CONDENSE_ASSIGN_OR_RETURN(
+      options.numerics, NumericsOf(parsed, quantize, stage, profile, graph));
+  options.observer.kind = ObserverOf(quantize.activations().observer());
+  options.observer.percentile = quantize.activations().percentile();
+  const data::Preprocess preprocess =
+      PreprocessOf(resolved.data().preprocess());
+  options.fold_batch_norm = !TrainsBatchNorm(quantize);
+  options.project_weights = quantize.mode() == v1::Quantize::PTQ;
+  // Empty in mode qat, which then gets ranges alone.
+  const v1::Ptq& ptq = quantize.ptq();
+  if (ptq.pixel_grid() && !preprocess.channels_last) {
+    options.pixels = quantization::PixelScaling{
+        preprocess.scale, preprocess.mean, preprocess.std};
+  }
+  options.smooth = ptq.smooth();
+  if (ptq.has_min_snr_db()) options.min_snr_db = ptq.min_snr_db();
+  options.equalize = ptq.equalize();
+  options.bias_correction = ptq.has_bias_correction()
+                                ? ptq.bias_correction()
+                                : quantize.mode() == v1::Quantize::PTQ &&
+                                      options.numerics.weight_bits <= 4;
+  options.rounding = RoundingOf(ptq.rounding());
+  options.iterations = ptq.iterations();
+  options.seed = static_cast<uint64_t>(resolved.seed());
+  return options;
 }
 
 }  // namespace condense::pipeline

@@ -14,6 +14,7 @@
 #include "workers/engine/graph/graph.h"
 #include "workers/engine/pruning/importance.h"
 #include "workers/engine/quantization/placement.h"
+#include "workers/engine/quantization/post_training.h"
 #include "workers/engine/training/optimizer.h"
 #include "workers/engine/training/trainer.h"
 
@@ -53,6 +54,11 @@ absl::StatusOr<std::set<std::string>> FrozenNodes(
 // FrozenNodes.
 absl::StatusOr<quantization::Numerics> NumericsOf(
     const recipe::ParsedRecipe& parsed, const v1::Quantize& quantize, int stage,
+    const v1::DeviceProfile& profile, const graph::Graph& graph);
+
+// NumericsOf with what the stage (resolved) does after training.
+absl::StatusOr<quantization::PostTrainingOptions> PostTrainingOf(
+    const recipe::ParsedRecipe& parsed, const v1::Recipe& resolved, int stage,
     const v1::DeviceProfile& profile, const graph::Graph& graph);
 
 }  // namespace condense::pipeline

@@ -3,11 +3,12 @@
 #include <cmath>
 #include <map>
 
+#include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "workers/engine/quantization/lower_qdq.h"
-#include "workers/engine/quantization/quantizers_in_graph.h"
 #include "workers/engine/quantization/placement.h"
+#include "workers/engine/quantization/quantizers_in_graph.h"
 #include "workers/engine/training/trainer.h"
 
 namespace condense::quantization {
@@ -19,15 +20,52 @@ using graph::NodeId;
 using graph::Tensor;
 using graph::ValueId;
 
+// Images that run at once.
+constexpr int64_t kPiece = 16;
+
 bool IsActivationQuantizer(const Node& node) {
   return node.IsFakeQuantize() && node.String("role", "") == "activation";
 }
 
 }  // namespace
 
+absl::StatusOr<torch::Tensor> TakeSamples(data::Loader* loader, int64_t count) {
+  loader->Seek(0, 0);
+  std::vector<torch::Tensor> parts;
+  for (int64_t taken = 0; taken < count;) {
+    CONDENSE_ASSIGN_OR_RETURN(auto batch, loader->Next());
+    if (!batch.has_value()) break;
+    const torch::Tensor x = training::ToTensors(*batch, torch::kCPU).x;
+    parts.push_back(x.slice(0, 0, count - taken));
+    taken += parts.back().size(0);
+  }
+  return parts.empty() ? torch::empty({0}) : torch::cat(parts);
+}
+
+absl::Status RunOver(data::Loader* loader, int64_t samples,
+                     runtime::Executor* executor,
+                     const std::function<void(int64_t, int64_t)>& progress) {
+  const torch::NoGradGuard no_grad;
+  loader->Seek(0, 0);
+  int64_t count = 0;
+  for (int64_t done = 1; samples <= 0 || count < samples; ++done) {
+    CONDENSE_ASSIGN_OR_RETURN(auto batch, loader->Next());
+    if (!batch.has_value()) break;
+    torch::Tensor x = training::ToTensors(*batch, executor->device()).x;
+    if (samples > 0) x = x.slice(0, 0, samples - count);
+    count += x.size(0);
+    for (const torch::Tensor& piece : x.split(kPiece)) {
+      CONDENSE_RETURN_IF_ERROR(executor->Run({piece}).status());
+    }
+    if (progress) progress(done, loader->batches_per_epoch());
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Calibrate(Graph* graph, data::Loader* loader,
                        const CalibrateOptions& options,
-                       const std::function<void(int64_t, int64_t)>& progress) {
+                       const std::function<void(int64_t, int64_t)>& progress,
+                       std::vector<Note>* notes) {
   // Quantizers that share a scale watch together: by scale constant.
   std::map<ValueId, Observer> observers;
   // Each watches the value that it quantizes, once.
@@ -37,7 +75,7 @@ absl::Status Calibrate(Graph* graph, data::Loader* loader,
   for (NodeId id : graph->order()) {
     const Node& node = graph->node(id);
     if (!IsActivationQuantizer(node)) continue;
-    observers[node.inputs[1]];
+    observers.emplace(node.inputs[1], Observer(options.observer));
     // Elements that were only moved were watched before.
     const NodeId producer = graph->value(node.inputs[0]).producer;
     const bool moved =
@@ -46,25 +84,17 @@ absl::Status Calibrate(Graph* graph, data::Loader* loader,
     scale_of[node.inputs[0]] = node.inputs[1];
     watched.push_back(node.inputs[0]);
   }
+  if (watched.empty()) return absl::OkStatus();
   const Graph plain = WithoutQuantizers(*graph);
   CONDENSE_ASSIGN_OR_RETURN(
       auto executor,
       runtime::Executor::Create(plain, {.device = options.device}));
   executor->Observe(watched, [&](ValueId id, const torch::Tensor& value) {
     const torch::Tensor flat = value.detach().to(torch::kCPU).contiguous();
-    observers[scale_of[id]].Add(
-        {flat.data_ptr<float>(), static_cast<size_t>(flat.numel())});
+    observers.at(scale_of[id])
+        .Add({flat.data_ptr<float>(), static_cast<size_t>(flat.numel())});
   });
-  loader->Seek(0, 0);
-  torch::NoGradGuard no_grad;
-  for (int64_t done = 1;; ++done) {
-    CONDENSE_ASSIGN_OR_RETURN(auto batch, loader->Next());
-    if (!batch.has_value()) break;
-    CONDENSE_RETURN_IF_ERROR(
-        executor->Run({training::ToTensors(*batch, executor->device()).x})
-            .status());
-    if (progress) progress(done, loader->batches_per_epoch());
-  }
+  CONDENSE_RETURN_IF_ERROR(RunOver(loader, 0, executor.get(), progress));
   for (const auto& [scale, observer] : observers) {
     const Node& node = *node_of[scale];
     if (observer.empty()) {
@@ -74,9 +104,14 @@ absl::Status Calibrate(Graph* graph, data::Loader* loader,
                                 "weights, and for an empty calibration set",
                         .node = node.name});
     }
-    const Grid grid =
-        observer.Choose(options.observer, options.symmetric,
-                        {node.Int("qmin", 0), node.Int("qmax", 255)});
+    const Grid grid = observer.Choose(
+        options.symmetric, {node.Int("qmin", 0), node.Int("qmax", 255)});
+    if (observer.constant() && notes != nullptr) {
+      notes->push_back(
+          {"CONSTANT_ACTIVATION",
+           absl::StrCat("the calibration samples give '", node.name,
+                        "' nothing but the value ", observer.low())});
+    }
     graph->SetConstant(scale, Tensor::Scalar<float>(grid.scale));
     graph->SetConstant(node.inputs[2],
                        Tensor::Scalar<int32_t>(grid.zero_point));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "workers/engine/data/loader.h"
 #include "workers/engine/graph/graph.h"
 #include "workers/engine/quantization/observer.h"
@@ -14,20 +15,41 @@
 namespace condense::quantization {
 
 struct CalibrateOptions {
-  ObserverKind observer = ObserverKind::kMse;
+  ObserverOptions observer;
   bool symmetric = false;
   std::string device = "cpu";
+};
+
+// Something about a result that a person should know.
+struct Note {
+  // Upper case, as in warnings of a job.
+  std::string reason;
+  std::string text;
 };
 
 // Runs the float graph (the quantizers of `graph` left out) over one epoch of
 // the loader, watches every quantized activation and writes scales and zero
 // points into `graph`. Stores no activation. `progress` is called after each
-// batch with batches done and in all. INVALID_ARGUMENT with reason
-// NO_CALIBRATION and the node where no finite value was seen; errors of the
-// loader and the executor.
+// batch with batches done and in all. `notes`, if given, gets
+// CONSTANT_ACTIVATION for a quantizer that saw one value only. INVALID_ARGUMENT
+// with reason NO_CALIBRATION and the node where no finite value was seen;
+// errors of the loader and the executor.
 absl::Status Calibrate(graph::Graph* graph, data::Loader* loader,
                        const CalibrateOptions& options,
-                       const std::function<void(int64_t, int64_t)>& progress);
+                       const std::function<void(int64_t, int64_t)>& progress,
+                       std::vector<Note>* notes = nullptr);
+
+// The first `count` inputs of the loader (fewer where it has no more) as one
+// batch on the CPU. Errors of the loader.
+absl::StatusOr<torch::Tensor> TakeSamples(data::Loader* loader, int64_t count);
+
+// Runs `executor` over one epoch of the loader, or its first `samples` where
+// that is above 0, a few images at a time, so that memory does not depend on
+// the batches. `progress`, if given, is called after each batch. Errors of the
+// loader and the executor.
+absl::Status RunOver(data::Loader* loader, int64_t samples,
+                     runtime::Executor* executor,
+                     const std::function<void(int64_t, int64_t)>& progress);
 
 // Sets every weight's scale from the weight as it is (before each step of QAT).
 void RefreshWeightScales(const graph::Graph& graph,

@@ -79,7 +79,7 @@ TEST(CalibrateTest, WritesTheGridsOfWhatTheFloatModelComputes) {
   Graph g = Placed(Line());
   std::vector<std::pair<int64_t, int64_t>> progress;
   const absl::Status status = Calibrate(
-      &g, &loader, {.observer = ObserverKind::kMinMax},
+      &g, &loader, {.observer = {.kind = ObserverKind::kMinMax}},
       [&](int64_t done, int64_t all) { progress.emplace_back(done, all); });
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_THAT(progress, ElementsAre(Pair(1, 3), Pair(2, 3), Pair(3, 3)));
@@ -95,7 +95,8 @@ TEST(CalibrateTest, SymmetricGridsPutZeroInTheMiddle) {
   data::Loader loader(&data, Loading());
   Graph g = Placed(Line());
   ASSERT_TRUE(Calibrate(&g, &loader,
-                        {.observer = ObserverKind::kMinMax, .symmetric = true},
+                        {.observer = {.kind = ObserverKind::kMinMax},
+                         .symmetric = true},
                         nullptr)
                   .ok());
   ExpectGrid(g, QuantizerInto(g, "pool"), 1.5 / 127, 128);

@@ -4,7 +4,24 @@
 #include <cmath>
 #include <limits>
 
+#include "workers/engine/quantization/histogram.h"
+
 namespace condense::quantization {
+namespace {
+
+// The share of a new batch in the moving average.
+constexpr double kAveraging = 0.1;
+constexpr int kShrinkSteps = 100;
+constexpr double kShrinkLeast = 1.0 / 3;
+
+// A level between qmin and qmax, as a number.
+double LevelOf(double x, const Grid& grid, Levels levels) {
+  return std::clamp(std::nearbyint(x / grid.scale) + grid.zero_point,
+                    static_cast<double>(levels.qmin),
+                    static_cast<double>(levels.qmax));
+}
+
+}  // namespace
 
 void Observer::Cover(double low, double high) {
   if (bins_.empty()) {
@@ -27,66 +44,120 @@ void Observer::Cover(double low, double high) {
 }
 
 void Observer::Add(absl::Span<const float> values) {
-  float low = std::numeric_limits<float>::infinity(), high = -low;
-  for (float v : values) {
-    if (!std::isfinite(v)) continue;
-    low = std::min(low, v);
-    high = std::max(high, v);
+  const Range range = RangeOf(values);
+  if (range.low > range.high) return;
+  if (empty()) {
+    low_ = average_low_ = range.low;
+    high_ = average_high_ = range.high;
   }
-  if (low > high) return;
-  Cover(low, high);
-  low_ = count_ == 0 ? low : std::min<double>(low_, low);
-  high_ = count_ == 0 ? high : std::max<double>(high_, high);
-  const float scale = static_cast<float>(1 / width_);
-  const float from = static_cast<float>(from_);
-  for (float v : values) {
-    if (!std::isfinite(v)) continue;
-    ++count_;
-    const int bin = static_cast<int>((v - from) * scale);
-    bins_[std::clamp(bin, 0, kBins - 1)] += 1;
+  low_ = std::min<double>(low_, range.low);
+  high_ = std::max<double>(high_, range.high);
+  average_low_ += kAveraging * (range.low - average_low_);
+  average_high_ += kAveraging * (range.high - average_high_);
+  if (!has_histogram()) {
+    count_ += static_cast<int64_t>(values.size());
+    return;
   }
+  Cover(range.low, range.high);
+  count_ += CountInto(values, static_cast<float>(from_),
+                      static_cast<float>(1 / width_), kBins, bins_.data());
 }
 
-double Observer::Error(const Grid& grid, Levels levels) const {
+double Observer::SquaredError(const Grid& grid, Levels levels) const {
   double error = 0;
   for (int i = 0; i < kBins; ++i) {
     if (bins_[i] == 0) continue;
     const double x = Center(i);
-    const double q = std::clamp(
-        std::nearbyint(x / grid.scale) + grid.zero_point,
-        static_cast<double>(levels.qmin), static_cast<double>(levels.qmax));
-    const double lost = x - grid.scale * (q - grid.zero_point);
+    const double lost =
+        x - grid.scale * (LevelOf(x, grid, levels) - grid.zero_point);
     error += bins_[i] * lost * lost;
   }
   return error;
 }
 
-Grid Observer::Choose(ObserverKind kind, bool symmetric, Levels levels) const {
-  double low = low_, high = high_;
-  auto grid_of = [&](double a, double b) {
-    return symmetric ? SymmetricGrid(std::max(std::abs(a), std::abs(b)), levels)
-                     : AffineGrid(a, b, levels);
-  };
-  if (empty() || kind == ObserverKind::kMinMax) return grid_of(low, high);
-  if (kind == ObserverKind::kPercentile) {
-    constexpr double kTail = 0.5e-4;
-    double below = 0;
-    int first = 0, last = kBins - 1;
-    while (first < kBins && (below += bins_[first]) <= kTail * count_) ++first;
-    double above = 0;
-    while (last >= 0 && (above += bins_[last]) <= kTail * count_) --last;
-    return grid_of(std::max(low, from_ + first * width_),
-                   std::min(high, from_ + (last + 1) * width_));
+double Observer::Divergence(const Grid& grid, Levels levels) const {
+  // The reference has what is outside in its outermost bins; the quantized
+  // histogram spreads each level over the bins that it stands for.
+  const auto size = static_cast<size_t>(levels.qmax - levels.qmin + 1);
+  std::vector<double> mass(size, 0), used(size, 0);
+  std::vector<double> reference(kBins, 0);
+  int first = -1, last = -1;
+  double below = 0, above = 0;
+  for (int i = 0; i < kBins; ++i) {
+    const double level =
+        std::nearbyint(Center(i) / grid.scale) + grid.zero_point;
+    if (level < static_cast<double>(levels.qmin)) {
+      below += bins_[i];
+    } else if (level > static_cast<double>(levels.qmax)) {
+      above += bins_[i];
+    } else {
+      if (first < 0) first = i;
+      last = i;
+      reference[i] = bins_[i];
+      mass[static_cast<int64_t>(level) - levels.qmin] += bins_[i];
+      used[static_cast<int64_t>(level) - levels.qmin] += bins_[i] > 0;
+    }
   }
-  constexpr int kSteps = 100;
-  Grid best = grid_of(low, high);
-  double least = Error(best, levels);
-  for (int i = 1; i <= kSteps; ++i) {
-    const double share = 1 - i * (2.0 / 3) / kSteps;
-    const Grid grid = grid_of(low * share, high * share);
-    const double error = Error(grid, levels);
-    if (error < least) {
-      least = error;
+  if (first < 0) return std::numeric_limits<double>::infinity();
+  reference[first] += below;
+  reference[last] += above;
+  double total = 0;
+  for (double m : mass) total += m;
+  double divergence = 0;
+  for (int i = first; i <= last; ++i) {
+    if (reference[i] == 0) continue;
+    const auto level =
+        static_cast<int64_t>(LevelOf(Center(i), grid, levels)) - levels.qmin;
+    const double p = reference[i] / static_cast<double>(count_);
+    const double q =
+        mass[level] > 0 ? mass[level] / used[level] / total : 1e-12;
+    divergence += p * std::log(p / q);
+  }
+  return divergence;
+}
+
+Grid Observer::GridOf(double low, double high, bool symmetric,
+                      Levels levels) const {
+  return symmetric
+             ? SymmetricGrid(std::max(std::abs(low), std::abs(high)), levels)
+             : AffineGrid(low, high, levels);
+}
+
+Grid Observer::ChoosePercentile(bool symmetric, Levels levels) const {
+  const double tail =
+      (100 - options_.percentile) / 200 * static_cast<double>(count_);
+  double below = 0;
+  int first = 0, last = kBins - 1;
+  while (first < kBins && (below += bins_[first]) <= tail) ++first;
+  double above = 0;
+  while (last >= 0 && (above += bins_[last]) <= tail) --last;
+  return GridOf(std::max(low_, from_ + first * width_),
+                std::min(high_, from_ + (last + 1) * width_), symmetric,
+                levels);
+}
+
+Grid Observer::Choose(bool symmetric, Levels levels) const {
+  if (options_.kind == ObserverKind::kMovingAverage) {
+    return GridOf(average_low_, average_high_, symmetric, levels);
+  }
+  if (empty() || !has_histogram()) {
+    return GridOf(low_, high_, symmetric, levels);
+  }
+  if (options_.kind == ObserverKind::kPercentile) {
+    return ChoosePercentile(symmetric, levels);
+  }
+  const auto loss = [&](const Grid& grid) {
+    return options_.kind == ObserverKind::kEntropy ? Divergence(grid, levels)
+                                                   : SquaredError(grid, levels);
+  };
+  Grid best = GridOf(low_, high_, symmetric, levels);
+  double least = loss(best);
+  for (int i = 1; i <= kShrinkSteps; ++i) {
+    const double share = 1 - i * (1 - kShrinkLeast) / kShrinkSteps;
+    const Grid grid = GridOf(low_ * share, high_ * share, symmetric, levels);
+    const double lost = loss(grid);
+    if (lost < least) {
+      least = lost;
       best = grid;
     }
   }

@@ -1,5 +1,6 @@
 #include "workers/engine/quantization/observer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -22,13 +23,13 @@ std::vector<float> Uniform(int count, double low, double high) {
 
 Grid Choose(const std::vector<std::vector<float>>& batches, ObserverKind kind,
             bool symmetric = false) {
-  Observer observer;
+  Observer observer({.kind = kind});
   for (const auto& batch : batches) observer.Add(batch);
-  return observer.Choose(kind, symmetric, kUnsigned);
+  return observer.Choose(symmetric, kUnsigned);
 }
 
 TEST(ObserverTest, MinMaxCoversWhatWasSeenInAllBatches) {
-  Observer observer;
+  Observer observer({.kind = ObserverKind::kMinMax});
   EXPECT_TRUE(observer.empty());
   observer.Add({});
   EXPECT_TRUE(observer.empty());
@@ -39,18 +40,18 @@ TEST(ObserverTest, MinMaxCoversWhatWasSeenInAllBatches) {
   EXPECT_EQ(observer.low(), -1);
   EXPECT_FLOAT_EQ(observer.high(), 4.1f);
   // 5.1 / 255 = .02, zero at 50; symmetric: 4.1 / 127, zero in the middle.
-  const Grid affine = observer.Choose(ObserverKind::kMinMax, false, kUnsigned);
+  const Grid affine = observer.Choose(false, kUnsigned);
   EXPECT_NEAR(affine.scale, 0.02, 1e-8);
   EXPECT_EQ(affine.zero_point, 50);
-  const Grid symmetric =
-      observer.Choose(ObserverKind::kMinMax, true, kUnsigned);
+  const Grid symmetric = observer.Choose(true, kUnsigned);
   EXPECT_NEAR(symmetric.scale, 4.1 / 127, 1e-8);
   EXPECT_EQ(symmetric.zero_point, 128);
 }
 
 TEST(ObserverTest, NothingSeenGivesAUsableGrid) {
   for (ObserverKind kind :
-       {ObserverKind::kMinMax, ObserverKind::kMse, ObserverKind::kPercentile}) {
+       {ObserverKind::kMinMax, ObserverKind::kMovingAverage, ObserverKind::kMse,
+        ObserverKind::kPercentile, ObserverKind::kEntropy}) {
     EXPECT_GT(Choose({}, kind).scale, 0);
     EXPECT_GT(Choose({{0, 0, 0}}, kind).scale, 0);
   }
@@ -146,8 +147,48 @@ TEST(ObserverTest, InfinitiesAndNanArePassedOver) {
   EXPECT_TRUE(observer.empty());
   observer.Add(std::vector<float>{nan, 0, 5.1f, -infinity, infinity});
   EXPECT_EQ(observer.low(), 0);
-  EXPECT_NEAR(observer.Choose(ObserverKind::kMse, false, kUnsigned).scale, 0.02,
-              1e-3);
+  EXPECT_NEAR(observer.Choose(false, kUnsigned).scale, 0.02, 1e-3);
+}
+
+TEST(ObserverTest, TheMovingAverageTakesATenthOfEachNewBatch) {
+  // low: 0, -.1, -.19; high: 1, 1.1, 1.09.
+  const Grid grid =
+      Choose({{0, 1}, {-1, 2}, {-1, 1}}, ObserverKind::kMovingAverage);
+  EXPECT_NEAR(grid.scale, (1.09 + 0.19) / 255, 1e-6);
+  EXPECT_EQ(grid.zero_point, 38);
+}
+
+TEST(ObserverTest, AWiderPercentileKeepsMoreOfTheTail) {
+  Observer observer({.kind = ObserverKind::kPercentile, .percentile = 99.999});
+  observer.Add(Uniform(100000, 0, 1));
+  observer.Add(std::vector<float>{100, 100, 100});
+  // .5 of 100,003 values may be left out above: none is.
+  EXPECT_NEAR(observer.Choose(false, kUnsigned).scale * 255, 100, 0.1);
+}
+
+TEST(ObserverTest, EntropyClipsThinTailsAndKeepsAnEvenDistributionWhole) {
+  data::Random random(7);
+  std::vector<float> values;
+  for (int i = 0; i < 400000; ++i) {
+    const double u = (random.Below(1 << 20) + 0.5) / (1 << 20);
+    values.push_back(static_cast<float>(-std::log(u)));
+  }
+  const double high = *std::max_element(values.begin(), values.end());
+  const Grid thin = Choose({values}, ObserverKind::kEntropy);
+  EXPECT_LT(thin.scale * 255, 0.9 * high);
+  EXPECT_GT(thin.scale * 255, 0.33 * high);
+  const Grid even = Choose({Uniform(100000, -1, 1)}, ObserverKind::kEntropy);
+  EXPECT_NEAR(even.scale * 255, 2, 0.05);
+}
+
+TEST(ObserverTest, SaysWhenItSawOneValueOnly) {
+  Observer observer;
+  EXPECT_FALSE(observer.constant());
+  observer.Add(std::vector<float>{3, 3});
+  EXPECT_TRUE(observer.constant());
+  EXPECT_GT(observer.Choose(false, kUnsigned).scale, 0);
+  observer.Add(std::vector<float>{3, 4});
+  EXPECT_FALSE(observer.constant());
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "common/status_macros.h"
 #include "workers/engine/graph/bodies.h"
 #include "workers/engine/graph/infer_shapes.h"
+#include "workers/engine/quantization/quantizer.h"
 
 namespace condense::quantization {
 namespace {

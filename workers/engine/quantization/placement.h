@@ -8,7 +8,6 @@
 
 #include "absl/status/statusor.h"
 #include "workers/engine/graph/graph.h"
-#include "workers/engine/quantization/observer.h"
 #include "workers/engine/quantization/weight_quantizer.h"
 
 namespace condense::quantization {
@@ -29,7 +28,6 @@ struct Numerics {
   bool activation_power_of_two = false;
   bool activation_unsigned = true;
   bool activation_symmetric = false;
-  ObserverKind observer = ObserverKind::kMse;
   // Operators that run on integers.
   std::set<std::string> quantized_ops;
   // Chains that run as one kernel, e.g. {"Conv", "Relu"}.

@@ -1,0 +1,63 @@
+#include "workers/engine/quantization/gptq.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace condense::quantization {
+namespace {
+
+// The upper Cholesky factor of H^-1, H damped; undefined if there is none.
+torch::Tensor FactorOf(const torch::Tensor& hessian, double damping) {
+  const double mean = hessian.diagonal().mean().item<double>();
+  if (!(mean > 0)) return torch::Tensor();
+  const torch::Tensor damped =
+      hessian + damping * mean * torch::eye(hessian.size(0), hessian.options());
+  const auto [lower, failed] = at::linalg_cholesky_ex(damped);
+  if (failed.item<int>() != 0) return torch::Tensor();
+  const auto [factor, failed_too] =
+      at::linalg_cholesky_ex(at::cholesky_inverse(lower), /*upper=*/true);
+  return failed_too.item<int>() != 0 ? torch::Tensor()
+                                     : factor.to(torch::kFloat32).contiguous();
+}
+
+// One row, in the order of the columns; `factor` [K, K], null: no correction.
+void RoundRow(const float* factor, int64_t size, float scale, Levels levels,
+              float* row) {
+  const float low = static_cast<float>(levels.qmin);
+  const float high = static_cast<float>(levels.qmax);
+  for (int64_t k = 0; k < size; ++k) {
+    const float rounded =
+        std::clamp(std::nearbyint(row[k] / scale), low, high) * scale;
+    const float lost = row[k] - rounded;
+    row[k] = rounded;
+    if (factor == nullptr || lost == 0) continue;
+    const float* u = factor + k * size;
+    const float error = lost / u[k];
+    for (int64_t j = k + 1; j < size; ++j) row[j] -= error * u[j];
+  }
+}
+
+}  // namespace
+
+torch::Tensor RoundGptq(const torch::Tensor& weights,
+                        const torch::Tensor& hessian, int64_t rows,
+                        const std::vector<float>& scales, Levels levels,
+                        double damping) {
+  const int64_t outputs = weights.size(0), size = weights.size(1);
+  const torch::Tensor order = hessian.diagonal().argsort(0, true);
+  const torch::Tensor sorted =
+      hessian.index_select(0, order).index_select(1, order);
+  const double thin = static_cast<double>(size) /
+                      static_cast<double>(std::max<int64_t>(1, rows));
+  const torch::Tensor factor =
+      FactorOf(sorted, std::max(damping, std::min(1.0, 0.1 * thin)));
+  torch::Tensor out = weights.index_select(1, order).contiguous();
+  for (int64_t o = 0; o < outputs; ++o) {
+    RoundRow(factor.defined() ? factor.data_ptr<float>() : nullptr, size,
+             scales[scales.size() == 1 ? 0 : o], levels,
+             out.data_ptr<float>() + o * size);
+  }
+  return out.index_select(1, order.argsort());
+}
+
+}  // namespace condense::quantization

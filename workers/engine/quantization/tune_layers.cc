@@ -1,0 +1,174 @@
+#include "workers/engine/quantization/tune_layers.h"
+
+#include <map>
+#include <set>
+#include <vector>
+
+#include "common/status_macros.h"
+#include "workers/engine/quantization/calibrate.h"
+#include "workers/engine/quantization/gptq.h"
+#include "workers/engine/quantization/lower_qdq.h"
+#include "workers/engine/quantization/patches.h"
+#include "workers/engine/quantization/weight_view.h"
+#include "workers/engine/runtime/executor.h"
+
+namespace condense::quantization {
+namespace {
+
+using graph::Graph;
+using graph::kNoValue;
+using graph::Node;
+using graph::NodeId;
+using graph::ValueId;
+
+// The mean of every output channel in each image: [N, C].
+torch::Tensor ChannelMeans(const Node& node, const torch::Tensor& output) {
+  const int64_t axis = node.Is("Conv") ? 1 : output.dim() - 1;
+  std::vector<int64_t> others;
+  for (int64_t i = 1; i < output.dim(); ++i) {
+    if (i != axis) others.push_back(i);
+  }
+  return others.empty() ? output.clone() : output.mean(others);
+}
+
+// The mean of `differences` [N, C] over images, shrunk by how far it may come
+// from these images alone: d max(0, 1 - var / (n d^2)), after James and Stein,
+// "Estimation with quadratic loss", 1961.
+torch::Tensor ShrunkMean(const torch::Tensor& differences) {
+  const torch::Tensor mean = differences.mean(0);
+  if (differences.size(0) < 2) return mean;
+  const torch::Tensor noise =
+      differences.var(0) / static_cast<double>(differences.size(0));
+  return mean * (1 - noise / mean.square().clamp_min(1e-30)).clamp_min(0);
+}
+
+class Tuner {
+ public:
+  Tuner(Graph* graph, const Graph& floats, const TuneOptions& options)
+      : graph_(*graph), floats_(floats), options_(options) {
+    for (const QuantizedLayer& layer : QuantizedLayers(graph_)) {
+      const auto view = WeightViewOf(graph_, graph_.node(layer.node));
+      if (!view) continue;
+      views_[layer.node] = *view;
+      quantizers_[layer.node] = layer.weight_quantizer;
+      readers_[graph_.node(layer.node).inputs[0]].push_back(layer.node);
+      makers_[graph_.node(layer.node).outputs[0]] = layer.node;
+    }
+  }
+
+  absl::Status Run(const torch::Tensor& x) {
+    CONDENSE_RETURN_IF_ERROR(MeasureMeans(x));
+    CONDENSE_ASSIGN_OR_RETURN(
+        executor_,
+        runtime::Executor::Create(graph_, {.device = options_.device}));
+    std::vector<ValueId> watched;
+    for (const auto& [id, nodes] : readers_) watched.push_back(id);
+    for (const auto& [id, node] : makers_) watched.push_back(id);
+    executor_->Observe(watched, [&](ValueId id, const torch::Tensor& value) {
+      const auto maker = makers_.find(id);
+      if (maker != makers_.end() && options_.bias_correction) {
+        Correct(maker->second, value);
+      }
+      const auto readers = readers_.find(id);
+      if (readers == readers_.end() || !options_.gptq) return;
+      for (NodeId node : readers->second) Round(node, value);
+    });
+    return executor_->Run({x}).status();
+  }
+
+ private:
+  absl::Status MeasureMeans(const torch::Tensor& x) {
+    if (!options_.bias_correction) return absl::OkStatus();
+    CONDENSE_ASSIGN_OR_RETURN(
+        auto executor,
+        runtime::Executor::Create(floats_, {.device = options_.device}));
+    std::vector<ValueId> watched;
+    for (const auto& [id, node] : makers_) watched.push_back(id);
+    executor->Observe(watched, [&](ValueId id, const torch::Tensor& value) {
+      means_[id] = ChannelMeans(graph_.node(makers_[id]), value);
+    });
+    return executor->Run({x}).status();
+  }
+
+  void Round(NodeId id, const torch::Tensor& input) {
+    const WeightView& view = views_[id];
+    if (!rounded_.insert(view.weight).second) return;
+    const Node& quantizer = graph_.node(quantizers_[id]);
+    const Levels levels{quantizer.Int("qmin", -127),
+                        quantizer.Int("qmax", 127)};
+    const std::vector<float> scales =
+        graph_.ConstantOf(quantizer.inputs[1])->ToFloats();
+    const torch::Tensor patches = SamplePatches(
+        input, graph_.node(id), view, options_.rows_max, options_.seed);
+    const int64_t rows = patches.size(1);
+    const torch::Tensor hessian =
+        at::bmm(patches.transpose(1, 2), patches).to(torch::kFloat64) /
+        static_cast<double>(rows);
+    const torch::Tensor weight =
+        executor_->ConstantTensor(view.weight).detach().to(torch::kCPU);
+    torch::Tensor matrix = view.outputs_first ? weight : weight.t();
+    matrix = matrix.reshape({view.groups, view.outputs_per_group(), -1});
+    std::vector<torch::Tensor> rounded;
+    for (int64_t g = 0; g < view.groups; ++g) {
+      std::vector<float> own = scales;
+      if (scales.size() > 1) {
+        const auto from = scales.begin() + g * view.outputs_per_group();
+        own.assign(from, from + view.outputs_per_group());
+      }
+      rounded.push_back(RoundGptq(matrix[g], hessian[g], rows, own, levels));
+    }
+    torch::Tensor whole = torch::cat(rounded);
+    whole = view.outputs_first ? whole.reshape(weight.sizes())
+                               : whole.t().contiguous();
+    executor_->SetConstantTensor(view.weight, whole);
+    graph_.SetConstant(view.weight, runtime::FromTorch(whole));
+  }
+
+  void Correct(NodeId id, const torch::Tensor& output) {
+    Node& node = graph_.mutable_node(id);
+    if (node.Is("MatMul")) return;
+    const torch::Tensor shift =
+        ShrunkMean(means_[node.outputs[0]] - ChannelMeans(node, output));
+    std::vector<int64_t> shape(output.dim(), 1);
+    shape[1] = shift.numel();
+    torch::Tensor moved = output;
+    moved.add_(shift.view(shape));
+    if (node.input(2) == kNoValue) {
+      node.inputs.resize(3, kNoValue);
+      node.inputs[2] =
+          graph_.AddConstant(node.name + ".bias", runtime::FromTorch(shift));
+      return;
+    }
+    const graph::Tensor* bias = graph_.ConstantOf(node.inputs[2]);
+    if (bias == nullptr || bias->num_elements() != shift.numel()) return;
+    torch::Tensor sum = runtime::ToTorch(*bias).value();
+    sum = sum + shift.to(torch::kCPU).view(sum.sizes());
+    // A copy: another layer may read the same bias.
+    node.inputs[2] = graph_.AddConstant(graph_.value(node.inputs[2]).name,
+                                        runtime::FromTorch(sum));
+  }
+
+  Graph& graph_;
+  const Graph& floats_;
+  const TuneOptions options_;
+  std::map<NodeId, WeightView> views_;
+  std::map<NodeId, NodeId> quantizers_;
+  std::map<ValueId, std::vector<NodeId>> readers_;
+  std::map<ValueId, NodeId> makers_;
+  std::map<ValueId, torch::Tensor> means_;
+  std::set<ValueId> rounded_;
+  std::unique_ptr<runtime::Executor> executor_;
+};
+
+}  // namespace
+
+absl::Status TuneLayers(Graph* graph, const Graph& floats, data::Loader* loader,
+                        const TuneOptions& options) {
+  const torch::NoGradGuard no_grad;
+  CONDENSE_ASSIGN_OR_RETURN(const torch::Tensor x,
+                            TakeSamples(loader, options.samples));
+  if (x.numel() == 0) return absl::OkStatus();
+  return Tuner(graph, floats, options).Run(x);
+}
+
+}  // namespace condense::quantization
