@@ -33,6 +33,7 @@
 #include "workers/engine/data/loader.h"
 #include "workers/engine/graph/passes/fold_batch_norm.h"
 #include "workers/engine/pipeline/load_model.h"
+#include "workers/engine/pipeline/quantize_settings.h"
 #include "workers/engine/pipeline/settings.h"
 #include "workers/engine/quantization/calibrate.h"
 #include "workers/engine/quantization/post_training.h"

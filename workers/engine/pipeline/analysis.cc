@@ -10,6 +10,7 @@
 #include "workers/engine/graph/bodies.h"
 #include "workers/engine/graph/passes/fold_batch_norm.h"
 #include "workers/engine/pipeline/predicted_size.h"
+#include "workers/engine/pipeline/quantize_settings.h"
 #include "workers/engine/pipeline/roofline.h"
 #include "workers/engine/pipeline/settings.h"
 #include "workers/engine/pruning/coupling.h"

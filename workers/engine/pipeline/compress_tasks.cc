@@ -8,6 +8,7 @@
 #include "common/status_macros.h"
 #include "workers/engine/graph/cost.h"
 #include "workers/engine/graph/infer_shapes.h"
+#include "workers/engine/pipeline/quantize_settings.h"
 #include "workers/engine/pipeline/settings.h"
 #include "workers/engine/pruning/cut.h"
 #include "workers/engine/pruning/importance.h"

@@ -10,6 +10,7 @@
 #include "workers/engine/pipeline/compress_tasks.h"
 #include "workers/engine/pipeline/compute.h"
 #include "workers/engine/pipeline/other_operators.h"
+#include "workers/engine/pipeline/quantize_settings.h"
 #include "workers/engine/pipeline/settings.h"
 #include "workers/engine/pipeline/train_task.h"
 #include "workers/engine/quantization/lower_qdq.h"

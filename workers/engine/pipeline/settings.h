@@ -7,14 +7,11 @@
 
 #include "absl/status/statusor.h"
 #include "common/recipe/recipe.h"
-#include "condense/v1/device_profile.pb.h"
 #include "condense/v1/recipe.pb.h"
 #include "workers/engine/data/transform.h"
 #include "workers/engine/evaluation/gates.h"
 #include "workers/engine/graph/graph.h"
 #include "workers/engine/pruning/importance.h"
-#include "workers/engine/quantization/placement.h"
-#include "workers/engine/quantization/post_training.h"
 #include "workers/engine/training/optimizer.h"
 #include "workers/engine/training/trainer.h"
 
@@ -43,23 +40,10 @@ TrainingSettings TrainingOf(const v1::Finetune& finetune);
 TrainingSettings TrainingOf(const v1::Quantize& quantize);
 
 // Names of the graph's nodes that stage `stage`'s prune overrides freeze.
-// INVALID_ARGUMENT with reason PATTERN_WITHOUT_MATCH, line:column and the
-// nearest name for a pattern that matches no node.
+// Errors as MatchingNodes.
 absl::StatusOr<std::set<std::string>> FrozenNodes(
     const recipe::ParsedRecipe& parsed, const v1::Prune& prune, int stage,
     const graph::Graph& graph);
-
-// The numerics of stage `stage` on a profile. INVALID_ARGUMENT with reason
-// PROFILE_CANNOT for numerics that the profile's runtime does not take, and as
-// FrozenNodes.
-absl::StatusOr<quantization::Numerics> NumericsOf(
-    const recipe::ParsedRecipe& parsed, const v1::Quantize& quantize, int stage,
-    const v1::DeviceProfile& profile, const graph::Graph& graph);
-
-// NumericsOf with what the stage (resolved) does after training.
-absl::StatusOr<quantization::PostTrainingOptions> PostTrainingOf(
-    const recipe::ParsedRecipe& parsed, const v1::Recipe& resolved, int stage,
-    const v1::DeviceProfile& profile, const graph::Graph& graph);
 
 }  // namespace condense::pipeline
 

@@ -5,6 +5,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "workers/engine/graph/infer_shapes.h"
+#include "workers/engine/pipeline/quantize_settings.h"
 #include "workers/engine/pipeline/roofline.h"
 #include "workers/engine/pipeline/tasks.h"
 
