@@ -9,8 +9,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 #include "google/protobuf/descriptor.h"
 #include "yaml-cpp/eventhandler.h"
 #include "yaml-cpp/yaml.h"
@@ -357,11 +359,26 @@ struct DocumentStart : YAML::EventHandler {
   int line = 0;
 };
 
+absl::Status CheckUtf8(absl::string_view text) {
+  int line = 0;
+  for (absl::string_view part : absl::StrSplit(text, '\n')) {
+    ++line;
+    if (IsUtf8(part)) continue;
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_SYNTAX",
+                     "the text is not UTF-8",
+                     {.line = line,
+                      .column = 1,
+                      .hint = "save the file in the encoding UTF-8"});
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<YAML::Node> Parse(absl::string_view text) {
   if (text.size() > kTextBytesMax) {
     return MakeError(absl::StatusCode::kInvalidArgument, "TOO_LARGE",
                      "the text is larger than 1 MiB");
   }
+  CONDENSE_RETURN_IF_ERROR(CheckUtf8(text));
   // Deep nesting would exhaust yaml-cpp's stack before we see a node: brackets,
   // and "- - - ..." on one line.
   int depth = 0;

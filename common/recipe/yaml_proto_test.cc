@@ -34,6 +34,15 @@ TEST(YamlProtoTest, RefusesASecondDocument) {
   EXPECT_EQ(ErrorReason(status), "BAD_SYNTAX");
 }
 
+TEST(YamlProtoTest, RefusesWhatIsNotUtf8) {
+  v1::JobFile file;
+  Positions positions;
+  const absl::Status status =
+      YamlToProto("model: a\nrecipe: \xff\xff\n", {}, &file, &positions);
+  EXPECT_EQ(ErrorReason(status), "BAD_SYNTAX");
+  EXPECT_EQ(ErrorDetailOf(status).line, 2);
+}
+
 TEST(YamlProtoTest, WritesWhatItReads) {
   v1::JobFile file;
   file.set_model("a: b");

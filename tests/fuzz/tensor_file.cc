@@ -21,16 +21,18 @@ void TensorFile(absl::string_view bytes) {
   }
 }
 
+// ('a', 1, [True, None], (2.5,)) as LibTorch pickles it.
+constexpr char kPickle[] =
+    "\x80\x02(X\x01\x00\x00\x00"
+    "aK\x01]q\x00(\x88Ne"
+    "G@\x04\x00\x00\x00\x00\x00\x00\x85t.";
+
 std::vector<std::string> TensorFileSeeds() {
   const auto tensor =
       graph::Tensor::Of<float>({2, 3}, std::vector<float>{1, 2, 3, 4, 5, 6});
   return {*onnx_export::NpyBytes(tensor),
           onnx_export::TensorProtoBytes(tensor, "t"),
-          // ('a', 1, [True, None], (2.5,)) as LibTorch pickles it.
-          std::string("\x80\x02(X\x01\x00\x00\x00"
-                      "aK\x01]q\x00(\x88Ne"
-                      "G@\x04\x00\x00\x00\x00\x00\x00\x85t.",
-                      35)};
+          std::string(kPickle, sizeof(kPickle) - 1)};
 }
 
 }  // namespace condense::fuzz

@@ -61,6 +61,15 @@ NodeId OnlyConsumer(const Graph& graph, ValueId id) {
   return consumers.size() == 1 ? consumers[0] : kNoNode;
 }
 
+std::optional<std::vector<int64_t>> IntegersOf(const Graph& graph, ValueId id) {
+  const Tensor* tensor = graph.ConstantOf(id);
+  if (tensor == nullptr || IsFloating(tensor->dtype()) ||
+      tensor->dtype() == DType::kString) {
+    return std::nullopt;
+  }
+  return tensor->ToInts();
+}
+
 std::optional<float> NumberOf(const Graph& graph, ValueId id) {
   const Tensor* tensor = graph.ConstantOf(id);
   if (tensor == nullptr || tensor->num_elements() != 1 ||

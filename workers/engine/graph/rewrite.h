@@ -42,6 +42,8 @@ const Node* MadeBy(const Graph& graph, ValueId id, absl::string_view op);
 // The one node that reads the value, kNoNode if there are several or none, or
 // if it is an output of the graph.
 NodeId OnlyConsumer(const Graph& graph, ValueId id);
+// The elements of a constant of integers or booleans; nullopt for any other.
+std::optional<std::vector<int64_t>> IntegersOf(const Graph& graph, ValueId id);
 // The number of a constant with one floating element.
 std::optional<float> NumberOf(const Graph& graph, ValueId id);
 // Whether it is `number`, as exactly as float16 holds it.

@@ -92,6 +92,53 @@ absl::Status CheckAttributes(const Node& node) {
   return absl::OkStatus();
 }
 
+// Inputs that are sizes, axes, amounts or places (ONNX, opset 17).
+struct IntegerInputs {
+  const char* operators;
+  std::vector<size_t> inputs;
+};
+
+const std::map<std::string, std::vector<size_t>>& IntegerInputTable() {
+  static const auto& table = *[] {
+    const IntegerInputs rows[] = {
+        {"ConstantOfShape", {0}},
+        {"CumSum Expand Gather GatherElements GatherND ReduceSum Reshape "
+         "ReverseSequence ScatterElements ScatterND Split Squeeze Tile TopK "
+         "Trilu Unsqueeze",
+         {1}},
+        {"NonMaxSuppression", {2}},
+        {"Pad", {1, 3}},
+        {"Resize", {3}},
+        {"Slice", {1, 2, 3, 4}},
+    };
+    auto* made = new std::map<std::string, std::vector<size_t>>();
+    for (const IntegerInputs& row : rows) {
+      for (const auto& op : absl::StrSplit(row.operators, ' ')) {
+        (*made)[std::string(op)] = row.inputs;
+      }
+    }
+    return made;
+  }();
+  return table;
+}
+
+absl::Status CheckIntegerInputs(const Graph& graph, const Node& node) {
+  auto row = IntegerInputTable().find(node.op);
+  if (row == IntegerInputTable().end() || !node.domain.empty()) {
+    return absl::OkStatus();
+  }
+  for (size_t i : row->second) {
+    if (node.input(i) == kNoValue) continue;
+    const DType dtype = graph.value(node.input(i)).dtype;
+    if (IsFloating(dtype) || dtype == DType::kString) {
+      return BadGraph(absl::StrCat("input ", i, " of ", node.op,
+                                   " must be integers, not ", DTypeName(dtype)),
+                      node.name);
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Takes(const Node& node, const std::string& key, const Graph& body,
                    size_t inputs) {
   if (body.inputs().size() == inputs) return absl::OkStatus();
@@ -247,6 +294,7 @@ absl::Status VerifyNode(const Graph& graph, const Node& node) {
   }
   CONDENSE_RETURN_IF_ERROR(CheckArity(node));
   CONDENSE_RETURN_IF_ERROR(CheckAttributes(node));
+  CONDENSE_RETURN_IF_ERROR(CheckIntegerInputs(graph, node));
   if (node.Is("If") || node.Is("Loop") || node.Is("Scan")) {
     return CheckBodies(node);
   }

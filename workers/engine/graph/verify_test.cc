@@ -67,6 +67,8 @@ TEST(VerifyTest, FindsFaultsThatATextShows) {
       {"Relu(a)", "Relu(a, a)", "b", "Relu takes 1 inputs, not 2"},
       {"b: float32 [N, 2] =", "b, b2 =", "b", "Relu cannot make 2 outputs"},
       {"Relu(a)", "Cast(a)", "b", "Cast needs attribute 'to'"},
+      {"Relu(a)", "Tile(a, w)", "b",
+       "input 1 of Tile must be integers, not float32"},
       {"Relu(a)", "Cast(a) {to=1}", "b",
        "'to' of Cast must be a string, not an integer"},
       {"Relu(a)", "Concat(a)", "b", "Concat needs attribute 'axis'"},

@@ -10,6 +10,7 @@
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "workers/engine/graph/infer_shapes.h"
+#include "workers/engine/graph/rewrite.h"
 
 namespace condense::onnx_import {
 namespace {
@@ -229,12 +230,9 @@ void MoveNumbers(Graph& graph, Node& node, int from) {
 void AxesToAttribute(Graph& graph, Node& node) {
   const bool reduction =
       node.op.rfind("Reduce", 0) == 0 && node.op != "ReduceSum";
-  const Tensor* axes = graph.ConstantOf(node.input(1));
-  if (!reduction || axes == nullptr || graph::IsFloating(axes->dtype()) ||
-      axes->dtype() == graph::DType::kString) {
-    return;
-  }
-  if (axes->num_elements() > 0) node.attrs["axes"] = axes->ToInts();
+  const auto axes = graph::IntegersOf(graph, node.input(1));
+  if (!reduction || !axes) return;
+  if (!axes->empty()) node.attrs["axes"] = *axes;
   node.inputs.resize(1);
 }
 

@@ -103,7 +103,7 @@ int64_t ElementBytes(const std::string& storage) {
 }
 
 absl::Status CheckGlobal(const std::string& name) {
-  const absl::string_view quoted = IsUtf8(name) ? name : "(not text)";
+  const std::string quoted = IsUtf8(name) ? name : "(not text)";
   if (absl::StartsWith(name, "__torch__.torch.classes")) {
     return Unsupported(
         absl::StrCat("the model holds an object of the C++ class ", quoted,

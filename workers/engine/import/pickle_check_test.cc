@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace condense::torchscript_import {
@@ -96,6 +97,16 @@ TEST(PickleCheckTest, OnlyWhatModelsNeedIsNamed) {
   EXPECT_EQ(Reason(Global("__torch__.torch.classes.quantized",
                           "Conv2dPackedParamsBase")),
             "UNSUPPORTED_MODULE");
+}
+
+TEST(PickleCheckTest, ARefusedNameIsQuotedIfItIsText) {
+  const StorageSize none = [](const std::string&) { return std::nullopt; };
+  EXPECT_THAT(
+      CheckPickle("\x80\x02" + Global("os", "system") + ".", none).message(),
+      testing::HasSubstr("names 'os system'"));
+  EXPECT_THAT(
+      CheckPickle("\x80\x02" + Global("os", "\xff") + ".", none).message(),
+      testing::HasSubstr("names '(not text)'"));
 }
 
 TEST(PickleCheckTest, AMachineThatCannotGoOnIsAnError) {

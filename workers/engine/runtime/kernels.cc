@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
+#include "workers/engine/graph/rewrite.h"
 #include "workers/engine/runtime/step.h"
 
 namespace condense::runtime {
@@ -14,11 +15,7 @@ std::vector<int64_t> IntsOf(const torch::Tensor& tensor) {
 
 IntsInput KernelContext::Ints(size_t input) const {
   if (!Has(input)) return IntsInput();
-  const graph::Tensor* tensor = graph.ConstantOf(node.input(input));
-  if (tensor == nullptr || graph::IsFloating(tensor->dtype())) {
-    return IntsInput(input, std::nullopt);
-  }
-  return IntsInput(input, tensor->ToInts());
+  return IntsInput(input, graph::IntegersOf(graph, node.input(input)));
 }
 
 int64_t KernelContext::RankOf(size_t input) const {

@@ -16,12 +16,12 @@ bool AllZero(const std::vector<int64_t>& values) {
 // Begins and ends of the places, if nothing else is padded and nothing is cut.
 std::optional<std::vector<int64_t>> PlacePads(const Graph& graph,
                                               const Node& pad) {
-  const Tensor* given = graph.ConstantOf(pad.input(1));
-  if (pad.String("mode", "constant") != "constant" || given == nullptr ||
-      IsFloating(given->dtype()) || pad.input(3) != kNoValue) {
+  const auto given = IntegersOf(graph, pad.input(1));
+  if (pad.String("mode", "constant") != "constant" || !given ||
+      pad.input(3) != kNoValue) {
     return std::nullopt;
   }
-  const std::vector<int64_t> pads = given->ToInts();
+  const std::vector<int64_t>& pads = *given;
   const size_t rank = pads.size() / 2;
   if (rank < 3) return std::nullopt;
   std::vector<int64_t> out;

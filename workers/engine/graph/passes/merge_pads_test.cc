@@ -30,5 +30,15 @@ TEST(MergePadsTest, ChannelsAreNoPlaces) {
   output y)");
 }
 
+TEST(MergePadsTest, AmountsThatAreNoNumbersAreNotRead) {
+  ExpectStays(MergePads(), R"(
+  input x: float32 [N, 1, 4, 4]
+  const w: float32 [1, 1, 1, 1] = {1.0}
+  const pads: string [8] = {"0", "0", "0", "0", "0", "0", "0", "0"}
+  a = Pad(x, pads)
+  y = Conv(a, w)
+  output y)");
+}
+
 }  // namespace
 }  // namespace condense::graph

@@ -29,28 +29,23 @@ std::optional<std::vector<int64_t>> AxesOf(const Graph& graph,
                                            const Node& node) {
   const ValueId longer = node.Is("Squeeze") ? node.inputs[0] : node.outputs[0];
   const auto& shape = graph.value(longer).shape;
-  const Tensor* given = graph.ConstantOf(node.input(1));
-  if (!shape || given == nullptr || IsFloating(given->dtype())) {
-    return std::nullopt;
-  }
-  std::vector<int64_t> axes = given->ToInts();
-  for (int64_t& axis : axes) {
+  auto axes = IntegersOf(graph, node.input(1));
+  if (!shape || !axes) return std::nullopt;
+  for (int64_t& axis : *axes) {
     if (axis < 0) axis += static_cast<int64_t>(shape->size());
   }
-  std::sort(axes.begin(), axes.end());
+  std::sort(axes->begin(), axes->end());
   return axes;
 }
 
 // Sizes that do not copy a dimension which the first of the two has moved.
 std::optional<std::vector<int64_t>> SizesFor(const Graph& graph,
                                              const Node& reshape, ValueId x) {
-  const Tensor* given = graph.ConstantOf(reshape.input(1));
+  auto given = IntegersOf(graph, reshape.input(1));
   const auto& middle = graph.value(reshape.inputs[0]).shape;
   const auto& from = graph.value(x).shape;
-  if (given == nullptr || reshape.Int("allowzero", 0) != 0) {
-    return std::nullopt;
-  }
-  std::vector<int64_t> sizes = given->ToInts();
+  if (!given || reshape.Int("allowzero", 0) != 0) return std::nullopt;
+  std::vector<int64_t>& sizes = *given;
   for (size_t i = 0; i < sizes.size(); ++i) {
     if (sizes[i] != 0) continue;
     if (!middle || i >= middle->size()) return std::nullopt;
@@ -59,7 +54,7 @@ std::optional<std::vector<int64_t>> SizesFor(const Graph& graph,
     if (!dim.known()) return std::nullopt;
     sizes[i] = dim.value;
   }
-  return sizes;
+  return given;
 }
 
 // Reshape and Flatten read what the operator before them reads.

@@ -3,17 +3,15 @@
 #include <algorithm>
 #include <numeric>
 
+#include "workers/engine/graph/rewrite.h"
+
 namespace condense::graph {
 namespace {
 
-bool AllZero(const Tensor* tensor) {
-  if (tensor == nullptr || IsFloating(tensor->dtype()) ||
-      tensor->dtype() == DType::kString) {
-    return false;
-  }
-  const std::vector<int64_t> values = tensor->ToInts();
-  return std::all_of(values.begin(), values.end(),
-                     [](int64_t v) { return v == 0; });
+bool AllZero(const Graph& graph, ValueId id) {
+  const auto values = IntegersOf(graph, id);
+  return values && std::all_of(values->begin(), values->end(),
+                               [](int64_t v) { return v == 0; });
 }
 
 // Equal, with every dimension known or a symbol.
@@ -60,7 +58,7 @@ bool ChangesNothing(const Graph& graph, const Node& node) {
     return from != DType::kUndefined &&
            DTypeFromName(node.String("to", "")) == from;
   }
-  if (node.Is("Pad")) return AllZero(graph.ConstantOf(node.input(1)));
+  if (node.Is("Pad")) return AllZero(graph, node.input(1));
   if (node.Is("Transpose")) {
     std::vector<int64_t> perm = node.Ints("perm"), same(perm.size());
     std::iota(same.begin(), same.end(), 0);

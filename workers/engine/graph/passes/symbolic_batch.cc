@@ -1,6 +1,7 @@
 #include "workers/engine/graph/passes/symbolic_batch.h"
 
 #include "workers/engine/graph/infer_shapes.h"
+#include "workers/engine/graph/rewrite.h"
 
 namespace condense::graph {
 namespace {
@@ -27,12 +28,9 @@ absl::Status FollowReshapes(Graph& graph) {
       // A later Reshape that still has its 1 contradicts: that is what we mend.
     }
     const Node& node = graph.node(id);
-    const Tensor* sizes = graph.ConstantOf(node.input(1));
-    if (sizes == nullptr || IsFloating(sizes->dtype()) ||
-        sizes->dtype() == DType::kString ||
-        !IsBatch(graph.value(node.inputs[0]).shape))
-      continue;
-    std::vector<int64_t> values = sizes->ToInts();
+    const auto sizes = IntegersOf(graph, node.input(1));
+    if (!sizes || !IsBatch(graph.value(node.inputs[0]).shape)) continue;
+    std::vector<int64_t> values = *sizes;
     if (values.empty() || values[0] != 1) continue;
     values[0] = 0;
     const ValueId copy = graph.AddConstant(

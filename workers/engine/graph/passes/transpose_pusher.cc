@@ -194,12 +194,7 @@ bool TransposePusher::Concat(NodeId id) {
 
 std::optional<std::vector<int64_t>> TransposePusher::IntsAt(
     const Node& node, size_t input) const {
-  const Tensor* tensor = graph_.ConstantOf(node.input(input));
-  if (tensor == nullptr || IsFloating(tensor->dtype()) ||
-      tensor->dtype() == DType::kString) {
-    return std::nullopt;
-  }
-  return tensor->ToInts();
+  return IntegersOf(graph_, node.input(input));
 }
 
 std::vector<int64_t> TransposePusher::Mapped(
