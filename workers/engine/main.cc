@@ -143,7 +143,7 @@ void AddDevice(CLI::App* command, Options* options) {
 
 void AddShape(CLI::App* command, pipeline::ModelOptions* options) {
   command->add_option("--input-shape", options->input_shape,
-                      "of a TorchScript model's input, like Nx3x32x32");
+                      "of a TorchScript model's inputs, like Nx3x32x32,Nx8");
 }
 
 int Main(int argc, char** argv) {

@@ -57,6 +57,7 @@ std::string Converted(const std::vector<From>& values, Convert convert) {
 
 std::vector<double> Doubles(const Tensor& tensor) {
   std::vector<double> values(tensor.num_elements());
+  if (values.empty()) return values;
   std::memcpy(values.data(), tensor.bytes().data(), tensor.bytes().size());
   return values;
 }

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "workers/engine/graph/saturating.h"
 #include "workers/engine/graph/scalar_value.h"
 #include "workers/engine/graph/verify_node.h"
 
@@ -15,7 +16,9 @@ int64_t SizeOf(const Dim& dim) { return dim.known() ? dim.value : 1; }
 int64_t Elements(const std::optional<Shape>& shape) {
   if (!shape.has_value()) return 0;
   int64_t count = 1;
-  for (const Dim& dim : *shape) count *= SizeOf(dim);
+  for (const Dim& dim : *shape) {
+    count = SaturatingMultiply(count, SizeOf(dim));
+  }
   return count;
 }
 
@@ -73,7 +76,9 @@ int64_t EinsumMacs(const Graph& graph, const Node& node) {
     sizes[letter] = std::max(sizes[letter], SizeOf((*shape)[axis++]));
   }
   int64_t macs = 1;
-  for (const auto& [letter, size] : sizes) macs *= size;
+  for (const auto& [letter, size] : sizes) {
+    macs = SaturatingMultiply(macs, size);
+  }
   return macs;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "workers/engine/graph/arity.h"
 #include "workers/engine/graph/shapes/rules.h"
@@ -73,6 +74,51 @@ std::vector<std::string> OperatorsWithShapes() {
   return names;
 }
 
+namespace {
+
+// Far beyond what memory holds, and so small that the rules can multiply it
+// with an attribute.
+constexpr int64_t kSizeMax = int64_t{1} << 31;
+constexpr int64_t kWindowMax = int64_t{1} << 30;
+
+absl::Status CheckSizes(const Context& context,
+                        const std::vector<ValueId>& values) {
+  for (ValueId id : values) {
+    if (id == kNoValue || !context.graph.value(id).shape) continue;
+    for (const Dim& dim : *context.graph.value(id).shape) {
+      if (dim.known() && dim.value > kSizeMax) {
+        return context.Mismatch(
+            absl::StrCat("'", context.graph.value(id).name,
+                         "' has a dimension larger than 2^31"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckWindow(const Context& context) {
+  for (const char* key : {"kernel_shape", "strides", "dilations", "pads",
+                          "output_padding", "output_shape", "group"}) {
+    auto it = context.node.attrs.find(key);
+    if (it == context.node.attrs.end()) continue;
+    const auto* one = std::get_if<int64_t>(&it->second);
+    const auto* list = std::get_if<std::vector<int64_t>>(&it->second);
+    const absl::Span<const int64_t> values =
+        one != nullptr    ? absl::MakeConstSpan(one, 1)
+        : list != nullptr ? absl::MakeConstSpan(*list)
+                          : absl::Span<const int64_t>();
+    for (int64_t value : values) {
+      if (value < -kWindowMax || value > kWindowMax) {
+        return context.Mismatch(
+            absl::StrCat("attribute '", key, "' is out of range"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::Status InferNode(Graph& graph, NodeId id) {
   const Context context{graph, graph.node(id)};
   if (context.node.IsFakeQuantize()) {
@@ -90,7 +136,10 @@ absl::Status InferNode(Graph& graph, NodeId id) {
       graph.value(context.node.outputs[0]).dtype == DType::kUndefined) {
     context.Set(0, context.DTypeAt(0), std::nullopt);
   }
-  return rule->second(context);
+  CONDENSE_RETURN_IF_ERROR(CheckSizes(context, context.node.inputs));
+  CONDENSE_RETURN_IF_ERROR(CheckWindow(context));
+  CONDENSE_RETURN_IF_ERROR(rule->second(context));
+  return CheckSizes(context, context.node.outputs);
 }
 
 absl::Status InferShapes(Graph& graph) {

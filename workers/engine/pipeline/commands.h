@@ -10,8 +10,8 @@ namespace condense::pipeline {
 // The engine's small tools. Each prints its result to stdout. `device` is
 // "cpu", "cuda:N" or "auto"; `threads` 0 means one per core.
 
-// The shape of the first input of a TorchScript model, "Nx3x32x32", where its
-// program does not tell; empty: derived.
+// The shapes of a TorchScript model's inputs in their order, "Nx3x32x32,Nx8",
+// where its program does not tell; those that are missing are derived.
 struct ModelOptions {
   std::string input_shape;
 };

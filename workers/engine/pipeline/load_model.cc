@@ -29,8 +29,7 @@ absl::StatusOr<graph::Graph> Import(const std::string& path,
         {options.input_shapes, options.input_dtypes, options.image_size});
   }
   onnx_import::ImportOptions onnx;
-  const std::string parent =
-      std::filesystem::path(path).parent_path().string();
+  const std::string parent = std::filesystem::path(path).parent_path().string();
   onnx.folder = parent.empty() ? std::string(1, '.') : parent;
   onnx.lift_quantizers = options.lift_quantizers;
   return onnx_import::ImportOnnx(bytes, onnx);
@@ -53,9 +52,10 @@ absl::StatusOr<graph::Graph> LoadModel(const std::string& path,
 absl::StatusOr<graph::Graph> LoadModelWith(const std::string& path,
                                            const ModelOptions& options) {
   LoadOptions load;
-  if (!options.input_shape.empty()) {
+  for (const auto& text :
+       absl::StrSplit(options.input_shape, ',', absl::SkipEmpty())) {
     CONDENSE_ASSIGN_OR_RETURN(graph::Shape shape,
-                              ParseShape(options.input_shape));
+                              ParseShape(std::string(text)));
     load.input_shapes.push_back(std::move(shape));
   }
   return LoadModel(path, load);
@@ -64,16 +64,17 @@ absl::StatusOr<graph::Graph> LoadModelWith(const std::string& path,
 absl::StatusOr<graph::Shape> ParseShape(const std::string& text) {
   graph::Shape shape = {graph::Dim::Symbol("N")};
   const std::vector<std::string> parts = absl::StrSplit(text, 'x');
-  for (size_t i = 1; i < parts.size(); ++i) {
+  bool good = parts.size() > 1;
+  for (size_t i = 0; i < parts.size(); ++i) {
     int64_t size = 0;
-    if (!absl::SimpleAtoi(parts[i], &size) || size <= 0) {
-      return MakeError(absl::StatusCode::kInvalidArgument, "BAD_SHAPE",
-                       absl::StrCat("'", text, "' is no shape"),
-                       {.hint = "write it like Nx3x32x32"});
-    }
-    shape.push_back(size);
+    const bool number = absl::SimpleAtoi(parts[i], &size) && size > 0;
+    good &= number || (i == 0 && parts[i] == "N");
+    if (i > 0) shape.push_back(size);
   }
-  return shape;
+  if (good) return shape;
+  return MakeError(absl::StatusCode::kInvalidArgument, "BAD_SHAPE",
+                   absl::StrCat("'", text, "' is no shape"),
+                   {.hint = "write it like Nx3x32x32"});
 }
 
 }  // namespace condense::pipeline

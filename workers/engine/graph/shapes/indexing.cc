@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "common/status_macros.h"
+#include "workers/engine/graph/saturating.h"
 #include "workers/engine/graph/shapes/rules.h"
-
 namespace condense::graph {
 namespace {
 
@@ -153,7 +153,7 @@ absl::Status Col2Im(const Context& c) {
   const auto image = c.IntsAt(1), block = c.IntsAt(2);
   if (!x || x->size() != 3 || !image || !block) return absl::OkStatus();
   int64_t area = 1;
-  for (int64_t size : *block) area *= size;
+  for (int64_t size : *block) area = SaturatingMultiply(area, size);
   Shape out = {(*x)[0],
                (*x)[1].known() && area > 0 ? Dim((*x)[1].value / area) : Dim()};
   out.insert(out.end(), image->begin(), image->end());

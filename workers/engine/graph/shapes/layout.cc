@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "common/status_macros.h"
+#include "workers/engine/graph/saturating.h"
 #include "workers/engine/graph/shapes/rules.h"
 #include "workers/engine/graph/window.h"
 
@@ -23,7 +24,7 @@ absl::Status Flatten(const Context& c) {
     Dim dim(1);
     for (size_t i = from; i < to; ++i) {
       if (!(*x)[i].known()) return Dim();
-      dim.value *= (*x)[i].value;
+      dim.value = SaturatingMultiply(dim.value, (*x)[i].value);
     }
     return dim;
   };
@@ -72,7 +73,7 @@ absl::Status Reshape(const Context& c) {
       int64_t value = 1;
       for (const Dim& dim : shape) {
         if (!dim.known()) return int64_t{-1};
-        value *= dim.value;
+        value = SaturatingMultiply(value, dim.value);
       }
       return value;
     };
@@ -89,7 +90,7 @@ absl::Status Reshape(const Context& c) {
       int unknown = 0;
       for (const Dim& dim : left) {
         if (dim.known()) {
-          known *= dim.value;
+          known = SaturatingMultiply(known, dim.value);
         } else {
           symbol = &dim;
           ++unknown;
@@ -290,11 +291,14 @@ absl::Status Pad(const Context& c) {
     return c.Mismatch("pads have another rank");
   Shape out = *x;
   for (size_t i = 0; i < x->size(); ++i) {
-    const int64_t added = (*pads)[i] + (*pads)[i + x->size()];
+    const int64_t added = SaturatingAdd((*pads)[i], (*pads)[i + x->size()]);
     if (added == 0) continue;
-    const bool known = out[i].known();
-    if (known && out[i].value + added < 0) return c.Mismatch("a negative size");
-    out[i] = known ? Dim(out[i].value + added) : Dim();
+    if (!out[i].known()) {
+      out[i] = Dim();
+      continue;
+    }
+    out[i] = Dim(SaturatingAdd(out[i].value, added));
+    if (out[i].value < 0) return c.Mismatch("a negative size");
   }
   c.Set(0, c.DTypeAt(0), out);
   return absl::OkStatus();
@@ -381,7 +385,8 @@ absl::Status Tile(const Context& c) {
   }
   for (size_t i = 0; repeats && i < x->size(); ++i) {
     if ((*repeats)[i] == 1) out[i] = (*x)[i];
-    if ((*x)[i].known()) out[i] = Dim((*x)[i].value * (*repeats)[i]);
+    if ((*x)[i].known())
+      out[i] = Dim(SaturatingMultiply((*x)[i].value, (*repeats)[i]));
   }
   c.Set(0, c.DTypeAt(0), out);
   return absl::OkStatus();
@@ -402,7 +407,8 @@ absl::Status SpaceDepth(const Context& c) {
   Shape out = *x;
   auto scale = [&](Dim& dim, int64_t factor, bool grow) {
     if (!dim.known()) return;
-    dim = Dim(grow ? dim.value * factor : dim.value / factor);
+    dim =
+        Dim(grow ? SaturatingMultiply(dim.value, factor) : dim.value / factor);
   };
   scale(out[1], block * block, to_depth);
   scale(out[2], block, !to_depth);

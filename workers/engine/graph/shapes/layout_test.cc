@@ -34,6 +34,24 @@ TEST(LayoutShapesTest, ReshapeAndItsKin) {
        {"y = Size(u)", "int64 []"}});
 }
 
+TEST(LayoutShapesTest, SizesThatNoMemoryHoldsAreRefused) {
+  ExpectTypes(
+      "input x: float32 [4, 4] input h: float32 [2147483648] "
+      "const pads: int64 [4] = {0, 9223372036854775807, 0, 1} "
+      "const less: int64 [4] = {0, -9223372036854775807, 0, -9} "
+      "const many: int64 [2] = {1, 4611686018427387904} "
+      "const huge: int64 [2] = {4294967296, 4294967296} "
+      "input i: float32 [N, 1, 4, 4] input w: float32 [1, 1, 1, 1]",
+      {{"y = Pad(x, pads)", "SHAPE_MISMATCH"},
+       {"y = Pad(x, less)", "SHAPE_MISMATCH"},
+       {"y = Tile(x, many)", "SHAPE_MISMATCH"},
+       {"y = Reshape(x, huge)", "SHAPE_MISMATCH"},
+       {"y = Expand(h, huge)", "SHAPE_MISMATCH"},
+       {"y = Relu(h)", "float32 [2147483648]"},
+       {"y = Conv(i, w) {pads=[4611686018427387904, 0, 0, 0]}",
+        "SHAPE_MISMATCH"}});
+}
+
 TEST(LayoutShapesTest, PartsAndSums) {
   ExpectTypes(
       "input x: float32 [N, 7, 6] input z: float32 [N, 2, 6] "
