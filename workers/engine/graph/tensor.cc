@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "workers/engine/graph/saturating.h"
+
 namespace condense::graph {
 namespace {
 
@@ -158,14 +160,14 @@ Tensor::Tensor(std::vector<int64_t> dims, std::vector<std::string> strings)
 
 int64_t Tensor::num_elements() const {
   int64_t count = 1;
-  for (int64_t dim : dims_) count *= dim;
+  for (int64_t dim : dims_) count = SaturatingMultiply(count, dim);
   return count;
 }
 
 int64_t Tensor::ByteSize(DType dtype, absl::Span<const int64_t> dims) {
-  int64_t count = 1;
-  for (int64_t dim : dims) count *= dim;
-  return (count * DTypeBits(dtype) + 7) / 8;
+  int64_t bits = DTypeBits(dtype);
+  for (int64_t dim : dims) bits = SaturatingMultiply(bits, dim);
+  return SaturatingAdd(bits, 7) / 8;
 }
 
 std::vector<float> Tensor::ToFloats() const {

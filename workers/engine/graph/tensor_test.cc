@@ -84,6 +84,15 @@ TEST(TensorTest, EqualityIsOfTypeShapeAndElements) {
                Tensor({1}, std::vector<std::string>{"b"}));
 }
 
+TEST(TensorTest, NoElementsAreNoElementsHoweverLongTheOtherDimensions) {
+  const int64_t huge = int64_t{1} << 60;
+  EXPECT_EQ(Tensor({huge, huge, 0}, std::vector<std::string>()).num_elements(),
+            0);
+  const std::vector<int64_t> none = {huge, huge, 0}, many = {huge, huge};
+  EXPECT_EQ(Tensor::ByteSize(DType::kFloat32, none), 0);
+  EXPECT_GT(Tensor::ByteSize(DType::kFloat32, many), int64_t{1} << 59);
+}
+
 TEST(TensorTest, CopiesShareTheirBytes) {
   const Tensor tensor = Tensor::Scalar<float>(1);
   const Tensor copy = tensor;
