@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import statistics
 import struct
 import subprocess
@@ -37,8 +38,8 @@ def shared():
     return path
 
 
-def run_engine(model, recipe, data, profiles, **more):
-    """Runs one job without a server; the reports by profile."""
+def run_engine(model, recipe, data, profiles, keep=None, **more):
+    """Runs one job without a server; the reports by profile. The artifacts go to the folder `keep`, if it is given."""
     with tempfile.TemporaryDirectory(prefix="condense-figures-") as folder:
         pathlib.Path(folder, "recipe.yaml").write_text(recipe)
         job = {"model": str(model), "recipe": "recipe.yaml", "data": {k: str(v) for k, v in data.items()},
@@ -47,6 +48,8 @@ def run_engine(model, recipe, data, profiles, **more):
         done = subprocess.run([str(BIN / "condense-engine"), "run", folder], capture_output=True, text=True)
         if done.returncode not in (0, 3):
             sys.exit(f"exit code {done.returncode}: {done.stderr}")
+        if keep is not None:
+            shutil.copytree(pathlib.Path(folder, "artifacts"), keep)
         return {p: json.loads(pathlib.Path(folder, "artifacts", p, "report.json").read_text()) for p in profiles}
 
 
