@@ -1,6 +1,5 @@
 // condense-server: stores, queues and leases compression jobs.
 #include <csignal>
-#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -8,8 +7,8 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "common/clock.h"
+#include "common/daemon.h"
 #include "common/error.h"
 #include "common/log.h"
 #include "common/profiles/profiles.h"
@@ -27,9 +26,6 @@
 
 namespace condense {
 namespace {
-
-constexpr int kCannotStart = 1;
-constexpr int kWrongUsage = 2;
 
 struct Flags {
   std::string data_dir;
@@ -138,27 +134,12 @@ int Main(int argc, char** argv) {
   CLI::App app("Stores, queues and leases compression jobs.");
   app.set_version_flag("--version", "condense-server " CONDENSE_VERSION);
   Declare(app, flags);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kWrongUsage;
-  }
-  InitLog("condense-server",
-          flags.log_format == "json" ? LogFormat::kJson : LogFormat::kText,
-          LogLevel::kInfo);
-  // gRPC's own lines would come between; its errors reach us as statuses.
-  setenv("GRPC_VERBOSITY", "NONE", 0);
-  std::signal(SIGPIPE, SIG_IGN);
-  sigset_t stop_signals;
-  sigemptyset(&stop_signals);
-  sigaddset(&stop_signals, SIGTERM);
-  sigaddset(&stop_signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &stop_signals, nullptr);
-  const absl::Status status = Serve(flags, stop_signals);
-  if (status.ok()) return 0;
-  std::cerr << absl::StrReplaceAll(ErrorText(status), {{"\n  ", "; "}})
-            << std::endl;
-  return kCannotStart;
+  return RunDaemon(&app, argc, argv,
+                   {.name = "condense-server",
+                    .log_format = &flags.log_format,
+                    .serve = [&](const sigset_t& signals) {
+                      return Serve(flags, signals);
+                    }});
 }
 
 }  // namespace

@@ -204,12 +204,19 @@ int Main(int argc, char** argv) {
   const Network networks[] = {
       {"resnet20", 32, testing::ResNet20(), [] { return HandResNet20(); }},
       {"resnet18", 64, testing::ResNet18(), [] { return HandResNet18(); }},
-      {"mobilenetv2", 64, testing::MobileNetV2(),
+      {"mobilenet_v2", 64, testing::MobileNetV2(),
        [] { return HandMobileNetV2(); }}};
+  bool found = false;
   for (const Network& network : networks) {
-    if (only.empty() || only == network.name) Figures(network, batch, steps);
+    if (!only.empty() && only != network.name) continue;
+    found = true;
+    Figures(network, batch, steps);
   }
-  return 0;
+  if (!found) {
+    std::fprintf(stderr, "no network '%s': resnet20, resnet18, mobilenet_v2\n",
+                 only.c_str());
+  }
+  return found ? 0 : 2;
 }
 
 }  // namespace

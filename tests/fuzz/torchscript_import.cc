@@ -7,35 +7,13 @@
 
 #include "absl/strings/match.h"
 #include "tests/fuzz/targets.h"
+#include "tests/testing/zip.h"
 #include "workers/engine/import/torchscript/importer.h"
 
 namespace condense::fuzz {
 namespace {
 
 constexpr char kSource[] = "m/code/__torch__.py";
-
-std::string Zip(const std::map<std::string, std::string>& members) {
-  std::string bytes(size_t{1} << 20, '\0');
-  size_t used = 0;
-  archive* writer = archive_write_new();
-  archive_write_set_format_zip(writer);
-  // TorchScript stores its members as they are.
-  archive_write_zip_set_compression_store(writer);
-  archive_write_open_memory(writer, bytes.data(), bytes.size(), &used);
-  for (const auto& [name, content] : members) {
-    archive_entry* entry = archive_entry_new();
-    archive_entry_set_pathname(entry, name.c_str());
-    archive_entry_set_size(entry, static_cast<int64_t>(content.size()));
-    archive_entry_set_filetype(entry, AE_IFREG);
-    archive_write_header(writer, entry);
-    archive_write_data(writer, content.data(), content.size());
-    archive_entry_free(entry);
-  }
-  archive_write_close(writer);
-  archive_write_free(writer);
-  bytes.resize(used);
-  return bytes;
-}
 
 // The members of an archive that LibTorch wrote.
 std::map<std::string, std::string> Unzip(const std::string& bytes) {
@@ -82,12 +60,13 @@ void TorchScriptImport(absl::string_view bytes) {
   const absl::string_view rest = bytes.substr(2);
   const size_t split = std::min(length, rest.size());
   const std::string archive =
-      Zip({{"m/data.pkl", std::string(rest.substr(0, split))},
-           {kSource, std::string(rest.substr(split))},
-           {"m/constants.pkl", "\x80\x02)."},
-           {"m/version", "3\n"},
-           {"m/data/0", std::string(64, '\1')},
-           {"m/data/1", std::string(64, '\2')}});
+      testing::ZipOf({{"m/data.pkl", std::string(rest.substr(0, split))},
+                      {kSource, std::string(rest.substr(split))},
+                      {"m/constants.pkl", "\x80\x02)."},
+                      {"m/version", "3\n"},
+                      {"m/data/0", std::string(64, '\1')},
+                      {"m/data/1", std::string(64, '\2')}},
+                     /*stored=*/true);
   const auto graph = torchscript_import::ImportTorchScript(archive);
   CheckTyped(graph.status());
 }

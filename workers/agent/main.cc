@@ -3,14 +3,13 @@
 
 #include <algorithm>
 #include <csignal>
-#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <string>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
+#include "common/daemon.h"
 #include "common/error.h"
 #include "common/files.h"
 #include "common/log.h"
@@ -22,9 +21,6 @@
 
 namespace condense {
 namespace {
-
-constexpr int kCannotStart = 1;
-constexpr int kWrongUsage = 2;
 
 struct Flags {
   agent::Agent::Options agent;
@@ -151,27 +147,12 @@ int Main(int argc, char** argv) {
   CLI::App app("Takes jobs from a condense-server and runs engines on them.");
   app.set_version_flag("--version", "condense-worker " CONDENSE_VERSION);
   Declare(app, flags);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kWrongUsage;
-  }
-  InitLog("condense-worker",
-          flags.log_format == "json" ? LogFormat::kJson : LogFormat::kText,
-          LogLevel::kInfo);
-  // gRPC's own lines would come between; its errors reach us as statuses.
-  setenv("GRPC_VERBOSITY", "NONE", 0);
-  std::signal(SIGPIPE, SIG_IGN);
-  sigset_t stop_signals;
-  sigemptyset(&stop_signals);
-  sigaddset(&stop_signals, SIGTERM);
-  sigaddset(&stop_signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &stop_signals, nullptr);
-  const absl::Status status = Serve(std::move(flags), stop_signals);
-  if (status.ok()) return 0;
-  std::cerr << absl::StrReplaceAll(ErrorText(status), {{"\n  ", "; "}})
-            << std::endl;
-  return kCannotStart;
+  return RunDaemon(&app, argc, argv,
+                   {.name = "condense-worker",
+                    .log_format = &flags.log_format,
+                    .serve = [&](const sigset_t& signals) {
+                      return Serve(std::move(flags), signals);
+                    }});
 }
 
 }  // namespace
