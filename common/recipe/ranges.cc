@@ -161,6 +161,9 @@ absl::Status CheckData(const ParsedRecipe& parsed) {
     }
   }
   const v1::Preprocess& preprocess = data.preprocess();
+  CONDENSE_RETURN_IF_ERROR(check.Range("color_bits",
+                                       preprocess.has_color_bits(),
+                                       preprocess.color_bits(), 1, 8));
   for (const auto& [key, sizes] : {std::pair{"resize", &preprocess.resize()},
                                    {"crop", &preprocess.crop()}}) {
     if (!sizes->empty() && sizes->size() != 2) {
@@ -388,6 +391,11 @@ absl::Status CheckSchemes(const Checker& check, const v1::Quantize& quantize) {
                        "activations is power_of_two",
                        absl::StatusCode::kUnimplemented);
   }
+  if (activations == v1::SYMMETRIC && quantize.activations().bits() == 1) {
+    return check.Error("activations.bits", "UNSUPPORTED_COMBINATION",
+                       "symmetric activations have 2 to 8 bits; the nearest "
+                       "scheme of 1 bit is affine");
+  }
   return CheckWeightBits(check, quantize.weights());
 }
 
@@ -467,6 +475,26 @@ absl::Status CheckPtq(const Checker& check, const v1::Quantize& quantize) {
   return CheckPtqSchemes(check, quantize);
 }
 
+// Without labels the teacher is all that there is to learn from.
+absl::Status CheckQatData(const Checker& check, const v1::Quantize& quantize) {
+  const v1::Quantize::QatData data = quantize.qat_data();
+  if (data == v1::Quantize::QAT_DATA_UNSPECIFIED) return absl::OkStatus();
+  if (quantize.mode() == v1::Quantize::PTQ) {
+    return check.Error("qat_data", "UNUSED_KEY", "'qat_data' goes with qat");
+  }
+  if (data == v1::Quantize::LABELED) return absl::OkStatus();
+  if (quantize.kd_size() > 0) {
+    return check.Error("kd", "UNSUPPORTED_COMBINATION",
+                       "without labels the loss against the teacher is given: "
+                       "leave out 'kd', or set qat_data to labeled");
+  }
+  if (quantize.has_label_smoothing()) {
+    return check.Error("label_smoothing", "UNUSED_KEY",
+                       "there are no labels to smooth");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckQuantize(const Checker& check, const v1::Quantize& quantize) {
   CONDENSE_RETURN_IF_ERROR(check.Required(
       "mode", quantize.mode() != v1::Quantize::MODE_UNSPECIFIED));
@@ -483,6 +511,7 @@ absl::Status CheckQuantize(const Checker& check, const v1::Quantize& quantize) {
                        "and what is about training goes with mode qat");
   }
   CONDENSE_RETURN_IF_ERROR(CheckQat(check, quantize));
+  CONDENSE_RETURN_IF_ERROR(CheckQatData(check, quantize));
   CONDENSE_RETURN_IF_ERROR(CheckPtq(check, quantize));
   CONDENSE_RETURN_IF_ERROR(CheckTraining(check, quantize));
   CONDENSE_RETURN_IF_ERROR(check.Range("weights.bits",
@@ -490,7 +519,7 @@ absl::Status CheckQuantize(const Checker& check, const v1::Quantize& quantize) {
                                        quantize.weights().bits(), 1, 8));
   CONDENSE_RETURN_IF_ERROR(check.Range("activations.bits",
                                        quantize.activations().has_bits(),
-                                       quantize.activations().bits(), 2, 8));
+                                       quantize.activations().bits(), 1, 8));
   CONDENSE_RETURN_IF_ERROR(CheckSchemes(check, quantize));
   CONDENSE_RETURN_IF_ERROR(check.Range(
       "activations.percentile", quantize.activations().has_percentile(),

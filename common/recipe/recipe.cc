@@ -14,7 +14,6 @@ const std::vector<PlannedKey>& Planned() {
       {"DataConfig", "groups"},
       {"DataSource", "sampler"},
       {"DataSource", "groups"},
-      {"Preprocess", "color_bits"},
       {"Prune", "scope"},
       {"Prune", "ensemble"},
       {"PruneTarget", "sparsity"},
@@ -23,14 +22,12 @@ const std::vector<PlannedKey>& Planned() {
       {"PruneSchedule", "gradual"},
       {"PruneSchedule", "lottery_ticket"},
       {"PruneSchedule", "grouped"},
-      {"Finetune", "qat_data"},
       {"KdLoss", "response"},
       {"KdLoss", "feature"},
       {"KdLoss", "relation"},
       {"KdLoss", "dkd"},
       {"KdLoss", "dist"},
       {"Quantize", "mixed_precision"},
-      {"Quantize", "qat_data"},
       {"Gates", "max_group_gap"},
   };
   return planned;
@@ -91,6 +88,7 @@ void ResolveData(v1::DataConfig* data) {
     preprocess->set_layout(v1::Preprocess::NCHW);
   }
   if (!preprocess->has_antialias()) preprocess->set_antialias(false);
+  if (!preprocess->has_color_bits()) preprocess->set_color_bits(8);
 }
 
 void ResolveCompute(v1::Compute* compute) {
@@ -235,6 +233,9 @@ void ResolveQuantize(v1::Quantize* quantize) {
   }
   if (quantize->mode() == v1::Quantize::QAT) {
     if (!quantize->has_epochs()) quantize->set_epochs(1);
+    if (quantize->qat_data() == v1::Quantize::QAT_DATA_UNSPECIFIED) {
+      quantize->set_qat_data(v1::Quantize::LABELED);
+    }
     ResolveTraining(0.001, quantize);
     v1::Qat* qat = quantize->mutable_qat();
     if (qat->batch_norm() == v1::Qat::BATCH_NORM_UNSPECIFIED) {

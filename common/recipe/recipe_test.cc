@@ -157,6 +157,45 @@ TEST(ParseRecipeTest, AnswersAPlannedKeyWithUnimplemented) {
   EXPECT_EQ(ErrorReason(parsed.status()), "UNIMPLEMENTED_KEY");
 }
 
+TEST(ParseRecipeTest, ChecksColorBits) {
+  const auto refusal = [](const std::string& bits) {
+    return Refusal("data: {preprocess: {color_bits: " + bits +
+                   "}}\nstages: [quantize: {mode: ptq}]");
+  };
+  EXPECT_EQ(refusal("1"), "accepted");
+  EXPECT_EQ(refusal("8"), "accepted");
+  EXPECT_EQ(refusal("0"), "OUT_OF_RANGE data.preprocess.color_bits 1:21");
+  EXPECT_EQ(refusal("9"), "OUT_OF_RANGE data.preprocess.color_bits 1:21");
+}
+
+TEST(ParseRecipeTest, ChecksWhatQatLearnsFrom) {
+  const auto refusal = [](const std::string& keys) {
+    return Refusal("stages:\n  - quantize: {mode: " + keys + "}");
+  };
+  EXPECT_EQ(refusal("qat, qat_data: unlabeled, early_stop: {}"), "accepted");
+  EXPECT_EQ(refusal("qat, qat_data: synthetic"), "accepted");
+  EXPECT_EQ(refusal("qat, qat_data: labeled, kd: [soft_response]"), "accepted");
+  EXPECT_EQ(refusal("qat, qat_data: unlabelled"),
+            "UNKNOWN_VALUE stages[0].quantize.qat_data 2:37 unlabeled");
+  EXPECT_EQ(refusal("ptq, qat_data: unlabeled"),
+            "UNUSED_KEY stages[0].quantize.qat_data 2:27");
+  EXPECT_EQ(refusal("qat, qat_data: unlabeled, kd: [soft_response]"),
+            "UNSUPPORTED_COMBINATION stages[0].quantize.kd 2:48");
+  EXPECT_EQ(refusal("qat, qat_data: synthetic, label_smoothing: 0.1"),
+            "UNUSED_KEY stages[0].quantize.label_smoothing 2:48");
+}
+
+TEST(ParseRecipeTest, ActivationsOfOneBitAreAffine) {
+  const auto refusal = [](const std::string& keys) {
+    return Refusal("stages:\n  - quantize: {mode: qat, activations: {" + keys +
+                   "}}");
+  };
+  EXPECT_EQ(refusal("bits: 1"), "accepted");
+  EXPECT_EQ(refusal("bits: 1, scheme: power_of_two"), "accepted");
+  EXPECT_EQ(refusal("bits: 1, scheme: symmetric"),
+            "UNSUPPORTED_COMBINATION stages[0].quantize.activations.bits 2:41");
+}
+
 TEST(ParseRecipeTest, RefusesTrainingKeysForPtq) {
   EXPECT_EQ(Refusal("stages:\n  - quantize: {mode: ptq, epochs: 3}"),
             "UNUSED_KEY stages[0].quantize.mode 2:16");

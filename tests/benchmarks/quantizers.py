@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """What each way of quantizing costs: whole jobs on a real model, one JSON object per line.
 
-usage: quantizers.py digits|resnet20 [SEEDS]
+usage: quantizers.py digits|resnet20 [SEEDS [NAME]]
   digits    examples/digits, trained through its quantizers for 3 epochs
   resnet20  derived_resnet20 on CIFAR-10 JPEGs (needs CONDENSE_SHARED): 16,000 training images, batch 64, 250 steps; 2,000 test
             images for the accuracy
+Rows "synthetic" get the test data alone, and train for as many steps on 512 images that they make.
 Each line: top1 of the float model and of the artifact, agreement of the artifact's integers with the simulation, file size.
-SEEDS: how many, from 1 (default 1). (CONDENSE_SOURCE_DIR, CONDENSE_BINARY_DIR)
+SEEDS: how many, from 1 (default 1). NAME: only rows whose name contains it. (CONDENSE_SOURCE_DIR, CONDENSE_BINARY_DIR)
 """
 import sys
 
@@ -40,6 +41,14 @@ QAT = [
     ("binary, int4 file", INT4, "weights: {scheme: binary}"),
     ("binary live, int4 file", INT4, "weights: {scheme: binary}, qat: {batch_norm: live}"),
 ]
+# What QAT learns from, and what it costs to have less.
+QAT_DATA = [
+    (f"{name} {what}", PROFILE, f"{numerics}, qat_data: {what}")
+    for name, numerics in (("w8a8", "weights: {bits: 8}"), ("w4a4", "weights: {bits: 4}, activations: {bits: 4}"))
+    for what in ("labeled", "unlabeled", "synthetic")
+]
+# Fewer bits per colour channel, without and with training.
+COLOR_BITS = (8, 4, 3, 2, 1)
 
 
 def digits():
@@ -53,26 +62,50 @@ def resnet20():
     folder = shared() / "data" / "cifar10-jpg"
     data = {"train": folder / "cifar10_train_jpg.tar.xz", "test": folder / "cifar10_test_jpg.tar.xz"}
     config = ("train: {source: train, samples: 16000, augment: [horizontal_flip]}, eval: {source: test, samples: 2000}, "
-              f"calibration: {{source: train, samples: 256}}, preprocess: {{{IMAGENET}}}")
+              f"calibration: {{source: train, samples: 256}}, preprocess: {{resize: [32, 32], {IMAGENET}}}")
     return (shared() / "models" / "derived_resnet20_cifar10_op13.onnx", data, config,
             "epochs: 1, batch_size: 64, optimizer: {sgd: {lr: 0.002}}")
 
 
-def main(what, seeds):
+def without_data(config, data, training):
+    """The same number of steps on 512 images that the job makes itself; the digits have 1437, ResNet-20 gets 16,000."""
+    config = config.replace("train: {source: train", "train: {source: none").replace("calibration: {source: train", "calibration: {source: none")
+    config = config.replace(", samples: 16000", "").replace("train: {source: none", "train: {source: none, samples: 512")
+    training = training.replace("epochs: 3", "epochs: 8").replace("epochs: 1,", "epochs: 31,")
+    return config, {"test": data["test"]}, training
+
+
+def main(what, seeds, only):
     model, data, config, training = {"digits": digits, "resnet20": resnet20}[what]()
-    for mode, rows in (("ptq", PTQ), ("qat", QAT)):
-        for name, profile, settings in rows:
-            for seed in range(1, seeds + 1 if mode == "qat" else 2):
-                stage = ", ".join(part for part in (f"mode: {mode}", settings, training if mode == "qat" else "") if part)
-                recipe = f"data: {{{config}}}\nseed: {seed}\nstages: [quantize: {{{stage}}}]\n"
-                report = run_engine(model, recipe, data, [profile])[profile]
-                say(f"{mode} {name}", model=what, seed=seed, float_top1=report["baseline"]["metrics"]["top1"],
-                    top1=report["compressed"]["metrics"]["top1"], agreement=report["agreement"]["top1"],
-                    max_lsb=report["agreement"].get("max_lsb"), size_bytes=report["compressed"]["size_bytes"])
-                require(report["agreement"]["top1"] >= 0.99, f"agreement of {name}")
+    rows = [("ptq", *row, config) for row in PTQ] + [("qat", *row, config) for row in QAT + QAT_DATA]
+    for bits in COLOR_BITS:
+        reduced = config.replace("preprocess: {", f"preprocess: {{color_bits: {bits}, ")
+        rows += [(mode, f"color_bits {bits}", PROFILE, "", reduced) for mode in ("ptq", "qat")]
+    for mode, name, profile, settings, config in rows:
+        if only not in name:
+            continue
+        used = (config, data, training) if "synthetic" not in name else without_data(config, data, training)
+        report_row(what, mode, name, profile, settings, seeds, model_of(what, name, model), *used)
+
+
+def model_of(what, name, model):
+    """The ONNX file of ResNet-20 has its batch normalisation folded, the TorchScript file has it still."""
+    learns = any(name == row[0] for row in QAT_DATA)
+    return shared() / "models" / "derived_resnet20_cifar10_scripted.pt" if what == "resnet20" and learns else model
+
+
+def report_row(what, mode, name, profile, settings, seeds, model, config, data, training):
+    for seed in range(1, seeds + 1 if mode == "qat" else 2):
+        stage = ", ".join(part for part in (f"mode: {mode}", settings, training if mode == "qat" else "") if part)
+        recipe = f"data: {{{config}}}\nseed: {seed}\nstages: [quantize: {{{stage}}}]\n"
+        report = run_engine(model, recipe, data, [profile])[profile]
+        say(f"{mode} {name}", model=what, seed=seed, float_top1=report["baseline"]["metrics"]["top1"],
+            top1=report["compressed"]["metrics"]["top1"], agreement=report["agreement"]["top1"],
+            max_lsb=report["agreement"].get("max_lsb"), size_bytes=report["compressed"]["size_bytes"])
+        require(report["agreement"]["top1"] >= 0.99, f"agreement of {name}")
 
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in ("digits", "resnet20"):
         sys.exit(__doc__)
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 1)
+    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 1, sys.argv[3] if len(sys.argv) > 3 else "")

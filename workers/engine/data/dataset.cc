@@ -76,6 +76,8 @@ struct Survey {
   // Folders that hold x.npy and y.npy, with a slash at the end or empty.
   Files arrays;
   std::map<std::string, Files> classes;
+  // Images that lie in no folder of a class.
+  Files flat;
 };
 
 // How many leading characters all images share as whole folders that are not
@@ -108,6 +110,8 @@ void AddClasses(Files images, Part part, Survey* survey) {
   for (const std::string& file : images) {
     if (file.find('/', skip) != std::string::npos) {
       survey->classes[folder(file)].push_back(file);
+    } else {
+      survey->flat.push_back(file);
     }
   }
 }
@@ -186,6 +190,14 @@ Opened OpenClasses(std::shared_ptr<const FileTree> tree,
   return std::make_unique<ImageFiles>(std::move(tree), std::move(index));
 }
 
+// One folder of images: they have no labels.
+Opened OpenFlat(std::shared_ptr<const FileTree> tree, const Files& files) {
+  ImageFiles::Index index;
+  index.files = files;
+  index.labels.assign(files.size(), kNoLabel);
+  return std::make_unique<ImageFiles>(std::move(tree), std::move(index));
+}
+
 Opened OpenTree(std::shared_ptr<const FileTree> tree, Part part) {
   if (tree->files().empty()) {
     return DataError("EMPTY_FOLDER", tree->name(), "it has no files");
@@ -218,6 +230,7 @@ Opened OpenTree(std::shared_ptr<const FileTree> tree, Part part) {
   if (!survey.cifar.empty()) return OpenCifar(*tree, survey.cifar);
   // Whatever is wrong with the only table is the most that can be said.
   if (survey.tables.size() == 1) return OpenTable(tree, survey.tables[0]);
+  if (!survey.flat.empty()) return OpenFlat(tree, survey.flat);
   return DataError("UNKNOWN_DATA_FORMAT", tree->name(),
                    "it holds no data that condense reads",
                    "class folders of .jpg or .png, a .csv with path,label or "

@@ -17,7 +17,7 @@ struct Sample {
   int width = 0;
   int channels = 0;
   std::vector<uint8_t> pixels;
-  // kNoLabel where the data has none (pair lists).
+  // kNoLabel where the data has none (pair lists, images alone).
   int64_t label = 0;
   std::vector<float> values;
 };
@@ -80,12 +80,13 @@ enum class Part { kTrain, kTest };
 
 // Opens a folder, an archive of one (.tar, compressed tar, .zip) or a single
 // .csv or .npz file by what is in it, the first of
-//   - a manifest: one .csv with the header path,label[,attribute columns], or a
-//     pair list: one .csv with the header a,b,same; paths are relative to it;
+//   - a manifest: one .csv with the header path[,label][,attribute columns], or
+//     a pair list: one .csv with the header a,b,same; paths are relative to it;
 //   - NPZ: x and y as .npy files, or one .npz of them;
 //   - class folders of JPEG, PNG, PGM or PPM files (classes in order of name);
 //   - IDX: one *images* and one *labels* file, .gz allowed;
-//   - CIFAR-10 or CIFAR-100 binary batches (*.bin).
+//   - CIFAR-10 or CIFAR-100 binary batches (*.bin);
+//   - images side by side, without labels.
 // INVALID_ARGUMENT: EMPTY_FOLDER, UNKNOWN_DATA_FORMAT, CORRUPT_DATA,
 // BAD_MANIFEST (with file, line, column name); NOT_FOUND: DATA_NOT_FOUND.
 absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const std::string& path,

@@ -266,6 +266,20 @@ TEST(DatasetTest, ACorruptImageIsNamedWhenItIsRead) {
   }
 }
 
+TEST(DatasetTest, ImagesSideBySideHaveNoLabels) {
+  TempDir dir;
+  WriteBytes(dir.path() + "/1.png", FlatPng(2, 1));
+  WriteBytes(dir.path() + "/2.png", FlatPng(2, 7));
+  const auto images = OpenDataset(dir.path());
+  ASSERT_TRUE(images.ok()) << images.status();
+  EXPECT_EQ((*images)->num_classes(), 0);
+  EXPECT_THAT(LabelsOf(**images), ElementsAre(kNoLabel, kNoLabel));
+  EXPECT_THAT((*images)->Get(1)->pixels, Each(7));
+  // Beside folders of classes they are left out.
+  WriteBytes(dir.path() + "/cat/3.png", FlatPng(2, 3));
+  EXPECT_THAT(LabelsOf(**OpenDataset(dir.path())), ElementsAre(0));
+}
+
 TEST(DatasetTest, EmptyUnknownAndMissingPathsSaySo) {
   TempDir dir;
   std::filesystem::create_directory(dir.path() + "/empty");
@@ -273,9 +287,7 @@ TEST(DatasetTest, EmptyUnknownAndMissingPathsSaySo) {
   ExpectError(dir.path() + "/none", "DATA_NOT_FOUND", "none");
   WriteBytes(dir.path() + "/text/a.txt", "text");
   ExpectError(dir.path() + "/text", "UNKNOWN_DATA_FORMAT", "text");
-  // Images without a class folder, and a set without its labels.
-  WriteBytes(dir.path() + "/loose/1.png", FlatPng(2, 1));
-  ExpectError(dir.path() + "/loose", "UNKNOWN_DATA_FORMAT", "loose");
+  // A set without its labels.
   for (const char* name : {"train-images", "train-labels", "test-images"}) {
     WriteBytes(dir.path() + "/two/" + name, TwoImages());
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "absl/strings/ascii.h"
@@ -113,15 +114,29 @@ absl::Status ReadLabels(const Source& source, size_t column,
   return absl::OkStatus();
 }
 
+std::optional<size_t> LabelColumn(const CsvTable& table) {
+  const auto it = std::find(table.header.begin(), table.header.end(), "label");
+  if (it == table.header.end()) return std::nullopt;
+  return static_cast<size_t>(it - table.header.begin());
+}
+
 absl::StatusOr<ImageFiles::Index> ReadManifest(const Source& source) {
   ImageFiles::Index index;
   CONDENSE_ASSIGN_OR_RETURN(const size_t path, source.Column("path"));
-  CONDENSE_ASSIGN_OR_RETURN(const size_t label, source.Column("label"));
+  const std::optional<size_t> label = LabelColumn(source.table);
+  // A misspelt one is an error.
+  if (!label && !NearestName("label", source.table.header).empty()) {
+    return source.Column("label").status();
+  }
   for (const CsvTable::Row& row : source.table.rows) {
     CONDENSE_ASSIGN_OR_RETURN(std::string file, source.File(row, path));
     index.files.push_back(std::move(file));
   }
-  CONDENSE_RETURN_IF_ERROR(ReadLabels(source, label, &index));
+  if (label) {
+    CONDENSE_RETURN_IF_ERROR(ReadLabels(source, *label, &index));
+  } else {
+    index.labels.assign(index.files.size(), kNoLabel);
+  }
   for (size_t c = 0; c < source.table.header.size(); ++c) {
     if (c == path || c == label) continue;
     Attribute attribute;

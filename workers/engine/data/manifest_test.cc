@@ -84,6 +84,14 @@ TEST(ManifestTest, LabelsThatAreAllNumbersAreClassNumbers) {
   EXPECT_TRUE((*data)->class_names().empty());
 }
 
+TEST(ManifestTest, WithoutALabelColumnThereAreNoLabels) {
+  const auto data = OpenWith("path,tilt\n3.png,left\nfaces/1.png,right\n");
+  ASSERT_TRUE(data.ok()) << data.status();
+  EXPECT_EQ((*data)->num_classes(), 0);
+  EXPECT_THAT(LabelsOf(**data), Each(kNoLabel));
+  EXPECT_EQ((*data)->attributes()[0].name, "tilt");
+}
+
 TEST(ManifestTest, PairListsNameEachImageOnce) {
   TempDir dir;
   for (const auto& [name, bytes] : Images()) {

@@ -2,6 +2,7 @@
 #define CONDENSE_WORKERS_ENGINE_DATA_PACKED_H_
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "workers/engine/data/dataset.h"
@@ -9,7 +10,7 @@
 namespace condense::data {
 
 // Images of one size, all in memory, as the packed formats have them.
-// Thread-safe.
+// Thread-safe, but for ReplacePixels.
 class PackedImages : public Dataset {
  public:
   // `shape`: height, width and channels of each image. `values`, where it is
@@ -21,9 +22,12 @@ class PackedImages : public Dataset {
   int64_t num_classes() const override { return classes_; }
   absl::StatusOr<Sample> Get(int64_t index) const override;
 
+  // As many as before. Not while a loader reads them.
+  void ReplacePixels(std::string pixels) { pixels_ = std::move(pixels); }
+
  private:
   const Sample shape_;
-  const std::string pixels_;
+  std::string pixels_;
   const std::vector<float> values_;
   const std::vector<int64_t> labels_;
   int64_t classes_ = 0;

@@ -99,7 +99,20 @@ absl::StatusOr<Sample> Resized(const Preprocess& preprocess,
       sample, CenterOf(sample, preprocess.crop_height, preprocess.crop_width));
 }
 
+absl::Status FloatImages(const std::string& key, const std::string& field) {
+  return MakeError(
+      absl::StatusCode::kInvalidArgument, "FLOAT_IMAGES",
+      absl::StrCat(key, " takes images of 8-bit pixels, not floats"),
+      {.field = field});
+}
+
 }  // namespace
+
+uint8_t ReduceColor(uint8_t pixel, int bits) {
+  const int steps = (1 << bits) - 1;
+  const int level = (2 * pixel * steps + 255) / 510;
+  return static_cast<uint8_t>((510 * level + steps) / (2 * steps));
+}
 
 Sample ConvertColor(Sample in, Color color, int model_channels) {
   if (color == Color::kAsModel) {
@@ -138,6 +151,9 @@ absl::StatusOr<Sample> Prepare(const Preprocess& preprocess,
       sample, Resized(preprocess, part, random, shape, std::move(sample)));
   sample = ConvertColor(std::move(sample), preprocess.color, shape.channels);
   CONDENSE_RETURN_IF_ERROR(CheckShape(sample, shape));
+  if (preprocess.color_bits < 8 && !sample.values.empty()) {
+    return FloatImages("color_bits", "data.preprocess.color_bits");
+  }
   if (random == nullptr) return sample;
   std::vector<double> fill;
   for (const Augmentation& augmentation : augmentations) {
@@ -146,9 +162,7 @@ absl::StatusOr<Sample> Prepare(const Preprocess& preprocess,
     }
     if (!sample.values.empty() &&
         std::holds_alternative<ColorJitter>(augmentation)) {
-      return MakeError(absl::StatusCode::kInvalidArgument, "FLOAT_IMAGES",
-                       "color_jitter takes images of 8-bit pixels, not floats",
-                       {.field = "data.train.augment"});
+      return FloatImages("color_jitter", "data.train.augment");
     }
     Augment(augmentation, fill, random, &sample);
   }
@@ -166,7 +180,10 @@ Normalizer::Normalizer(const Preprocess& preprocess)
     channel.factor = preprocess.scale / of(preprocess.std);
     channel.shift = -of(preprocess.mean) / of(preprocess.std);
     for (int i = 0; i < 256; ++i) {
-      channel.table[i] = static_cast<float>(i * channel.factor + channel.shift);
+      const int pixel =
+          ReduceColor(static_cast<uint8_t>(i), preprocess.color_bits);
+      channel.table[i] =
+          static_cast<float>(pixel * channel.factor + channel.shift);
     }
   }
 }

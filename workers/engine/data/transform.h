@@ -30,7 +30,18 @@ struct Preprocess {
   // [N, H, W, C] instead of [N, C, H, W].
   bool channels_last = false;
   Color color = Color::kAsModel;
+  // Each channel keeps 2^color_bits values (ReduceColor); 8: all of them.
+  int color_bits = 8;
 };
+
+// Colour quantization as a device does it that stores fewer bits per channel:
+// of the 8-bit image as the model gets it (resized, cropped, converted,
+// augmented), before it is normalised. The nearest of n = 2^bits values spread
+// evenly over 0 to 255, itself a whole number:
+//   level = round(pixel (n - 1) / 255),  result = round(level 255 / (n - 1)).
+// Neither quotient is ever halfway. Kolf et al., "How colorful should faces
+// be?", IJCB 2023.
+uint8_t ReduceColor(uint8_t pixel, int bits);
 
 // What the model's input wants; 0: anything.
 struct InputShape {
@@ -47,13 +58,14 @@ Sample ConvertColor(Sample sample, Color color, int model_channels);
 // Resizes, crops and converts, and augments when `random` is given. A
 // RandomResizedCrop, which must be the first augmentation, takes the place of
 // resize and crop. INVALID_ARGUMENT with reason DATA_SHAPE_MISMATCH when the
-// result does not fit `shape`, or FLOAT_IMAGES for a ColorJitter of them.
+// result does not fit `shape`, or FLOAT_IMAGES for a ColorJitter or fewer
+// color_bits of them.
 absl::StatusOr<Sample> Prepare(const Preprocess& preprocess,
                                const std::vector<Augmentation>& augmentations,
                                Random* random, const InputShape& shape,
                                Sample sample);
 
-// Writes samples as the model's input. Thread-safe.
+// Writes samples as the model's input, their colours reduced. Thread-safe.
 class Normalizer {
  public:
   explicit Normalizer(const Preprocess& preprocess);

@@ -58,6 +58,62 @@ TEST(ConvertColorTest, FollowsTheModelUnlessTheRecipeSays) {
   EXPECT_THAT(ConvertColor(gray, Color::kBgr, 3).pixels, ElementsAre(7, 7, 7));
 }
 
+TEST(ReduceColorTest, TakesTheNearestOfEvenlySpreadValues) {
+  // 2 bits: 0, 85, 170, 255, halfway at 42.5, 127.5 and 212.5.
+  const std::pair<int, int> two_bits[] = {{0, 0},     {42, 0},    {43, 85},
+                                          {127, 85},  {128, 170}, {212, 170},
+                                          {213, 255}, {255, 255}};
+  for (const auto& [pixel, reduced] : two_bits) {
+    EXPECT_EQ(ReduceColor(static_cast<uint8_t>(pixel), 2), reduced) << pixel;
+  }
+  // 3 bits: level 3 of 7 is 109.29; 91 * 7 / 255 = 2.498, 92 * 7 / 255 = 2.525.
+  EXPECT_EQ(ReduceColor(91, 3), 73);
+  EXPECT_EQ(ReduceColor(92, 3), 109);
+  for (int bits = 1; bits <= 8; ++bits) {
+    std::set<int> values;
+    for (int pixel = 0; pixel < 256; ++pixel) {
+      const uint8_t once = ReduceColor(static_cast<uint8_t>(pixel), bits);
+      EXPECT_EQ(ReduceColor(once, bits), once) << pixel << " " << bits;
+      values.insert(once);
+    }
+    EXPECT_EQ(values.size(), size_t{1} << bits);
+  }
+}
+
+TEST(PrepareTest, ColorsAreReducedAfterResizingAndBeforeNormalising) {
+  Preprocess preprocess;
+  preprocess.resize_height = 1;
+  preprocess.resize_width = 1;
+  preprocess.scale = 0.1;
+  preprocess.mean = {1};
+  preprocess.color_bits = 1;
+  std::vector<float> out;
+  InputShape shape;
+  // The middle of 100 and 140 is 120, of which 1 bit makes 0; each reduced
+  // first would have given 127 or 128, and (12.8 - 1) for the model.
+  ASSERT_TRUE(ToFloats(preprocess, {}, nullptr, {},
+                       Image(1, 2, 1, {100, 140}), &out, &shape)
+                  .ok());
+  EXPECT_THAT(out, ElementsAre(-1.0f));
+  preprocess.color_bits = 8;
+  ASSERT_TRUE(ToFloats(preprocess, {}, nullptr, {},
+                       Image(1, 2, 1, {100, 140}), &out, &shape)
+                  .ok());
+  EXPECT_THAT(out, ElementsAre(FloatNear(11.0f, 1e-5f)));
+}
+
+TEST(PrepareTest, FloatsHaveNoColorsToReduce) {
+  Preprocess preprocess;
+  preprocess.color_bits = 4;
+  Sample sample = {1, 1, 1, {}, 0, {0.5f}};
+  const auto refused = Prepare(preprocess, {}, nullptr, {}, sample);
+  EXPECT_EQ(ErrorReason(refused.status()), "FLOAT_IMAGES");
+  EXPECT_EQ(ErrorDetailOf(refused.status()).field,
+            "data.preprocess.color_bits");
+  preprocess.color_bits = 8;
+  EXPECT_TRUE(Prepare(preprocess, {}, nullptr, {}, sample).ok());
+}
+
 TEST(PrepareTest, ScalesShiftsAndPutsChannelsFirst) {
   Preprocess preprocess;
   preprocess.scale = 0.1;

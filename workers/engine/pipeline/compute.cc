@@ -101,7 +101,7 @@ absl::StatusOr<std::vector<double>> Measure(
     const std::vector<ComputeChoice>& choices) {
   const Job& job = context.job();
   if (context.all_planned_steps() < kStepsMin) return std::vector<double>();
-  auto loader = job.TrainLoader(SettingsOf(job.recipe(), task).batch_size);
+  auto loader = TrainLoaderOf(job, SettingsOf(job.recipe(), task));
   if (loader == nullptr) return std::vector<double>();
   CONDENSE_ASSIGN_OR_RETURN(auto batch, loader->Next());
   if (!batch.has_value()) return std::vector<double>();

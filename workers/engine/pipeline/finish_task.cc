@@ -26,6 +26,9 @@ namespace condense::pipeline {
 namespace {
 
 constexpr char kModelFile[] = "model.onnx";
+// In the file's metadata: what its input was made for, where that is not all
+// the 256 values of a channel.
+constexpr char kColorBits[] = "condense.input.color_bits";
 
 // What finishing one profile has at hand.
 struct Finish {
@@ -42,6 +45,18 @@ std::map<std::string, double> MetricsOf(const training::Accuracy& accuracy) {
           {"top5", accuracy.top5},
           {"accuracy", accuracy.top1},
           {"loss", accuracy.loss}};
+}
+
+std::optional<int> ColorBitsOf(const Job& job) {
+  const int bits = job.recipe().data().preprocess().color_bits();
+  return bits < 8 ? std::optional<int>(bits) : std::nullopt;
+}
+
+void NoteColorBits(const Job& job, graph::Graph* graph) {
+  graph->metadata.erase(kColorBits);
+  if (const auto bits = ColorBitsOf(job)) {
+    graph->metadata[kColorBits] = absl::StrCat(*bits);
+  }
 }
 
 absl::Status Export(RunContext* context, Finish* finish) {
@@ -64,6 +79,7 @@ absl::Status Export(RunContext* context, Finish* finish) {
            -1});
     }
   }
+  NoteColorBits(context->job(), &finish->lowered.graph);
   onnx_export::ExportOptions options;
   options.opset = finish->profile.opset();
   CONDENSE_ASSIGN_OR_RETURN(
@@ -191,6 +207,7 @@ report::Report MakeReport(RunContext* context, const Finish& finish) {
       report.curves[name].push_back({step, value});
     }
   }
+  report.color_bits = ColorBitsOf(job);
   report.seed = job.recipe().seed();
   report.toolchain = Toolchain();
   if (context->all_planned_steps() > 0) {

@@ -10,6 +10,7 @@
 #include "common/profiles/profiles.h"
 #include "common/status_macros.h"
 #include "workers/engine/data/file_tree.h"
+#include "workers/engine/data/random.h"
 #include "workers/engine/graph/passes/simplify.h"
 #include "workers/engine/pipeline/contain.h"
 #include "workers/engine/pipeline/load_model.h"
@@ -24,6 +25,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kEvalBatch = 64;
+// Synthesised, where the recipe does not say how many.
+constexpr int kSyntheticImages = 1024;
+constexpr uint64_t kNoiseStream = 6;
 
 // Of a file's bytes, or of all paths and bytes of a folder.
 absl::StatusOr<std::string> DigestOfData(const std::string& path) {
@@ -44,6 +48,16 @@ bool IsIntegerOperator(const graph::Node& node) {
          node.Is("DynamicQuantizeLinear") || node.Is("QLinearConv") ||
          node.Is("QLinearMatMul") || node.Is("ConvInteger") ||
          node.Is("MatMulInteger");
+}
+
+// The stage whose qat_data is synthetic, or -1.
+int SyntheticStage(const v1::Recipe& recipe) {
+  for (int i = 0; i < recipe.stages_size(); ++i) {
+    if (recipe.stages(i).quantize().qat_data() == v1::Quantize::SYNTHETIC) {
+      return i;
+    }
+  }
+  return -1;
 }
 
 // A dimension of the input; 0 if the model takes any.
@@ -87,6 +101,7 @@ absl::Status Job::Open(const RankPlan& ranks) {
   CONDENSE_RETURN_IF_ERROR(ReadModels());
   CONDENSE_RETURN_IF_ERROR(ReadData());
   CONDENSE_RETURN_IF_ERROR(DescribeInput());
+  CONDENSE_RETURN_IF_ERROR(MakeSynthetic());
   MakeFingerprint();
   return absl::OkStatus();
 }
@@ -181,7 +196,7 @@ absl::Status Job::DescribeInput() {
   const auto& output = model_.value(model_.outputs()[0]).shape;
   if (output && output->size() == 2) num_classes_ = SizeOf((*output)[1]);
   const graph::Value& input = model_.value(model_.inputs()[0]);
-  if (data_.empty()) return absl::OkStatus();
+  if (data_.empty() && SyntheticStage(resolved_) < 0) return absl::OkStatus();
   if (model_.inputs().size() != 1 || !input.shape || input.shape->size() != 4) {
     return MakeError(
         absl::StatusCode::kInvalidArgument, "DATA_SHAPE_MISMATCH",
@@ -195,6 +210,35 @@ absl::Status Job::DescribeInput() {
   input_shape_.channels = SizeOf(shape[last ? 3 : 1]);
   input_shape_.height = SizeOf(shape[last ? 1 : 2]);
   input_shape_.width = SizeOf(shape[last ? 2 : 3]);
+  return absl::OkStatus();
+}
+
+// Of the model's own size, or that which the recipe brings images to.
+absl::Status Job::MakeSynthetic() {
+  const int stage = SyntheticStage(resolved_);
+  if (stage < 0) return absl::OkStatus();
+  const v1::Preprocess& preprocess = resolved_.data().preprocess();
+  const auto& size =
+      preprocess.crop().empty() ? preprocess.resize() : preprocess.crop();
+  data::InputShape shape = input_shape_;
+  if (shape.height == 0 && !size.empty()) shape.height = size[0];
+  if (shape.width == 0 && !size.empty()) shape.width = size[1];
+  if (shape.channels == 0 || shape.height == 0 || shape.width == 0) {
+    return recipe::ErrorAt(
+        parsed_, absl::StrCat("stages[", stage, "].quantize.qat_data"),
+        absl::StatusCode::kInvalidArgument, "IMAGE_SIZE_UNKNOWN",
+        "the model does not say how large the images are that would be made",
+        {.hint = "set data.preprocess.resize"});
+  }
+  const int64_t samples = resolved_.data().train().samples();
+  const int64_t images = samples > 0 ? samples : kSyntheticImages;
+  std::string noise(
+      size_t(images) * shape.channels * shape.height * shape.width, '\0');
+  data::Random random(static_cast<uint64_t>(resolved_.seed()), kNoiseStream);
+  for (char& value : noise) value = static_cast<char>(random.Below(256));
+  synthetic_ = std::make_unique<data::PackedImages>(
+      data::Sample{shape.height, shape.width, shape.channels}, std::move(noise),
+      std::vector<float>(), std::vector<int64_t>(images, data::kNoLabel));
   return absl::OkStatus();
 }
 
@@ -223,18 +267,32 @@ const data::Dataset* Job::Data(const std::string& source) const {
   return it == data_.end() ? nullptr : it->second.get();
 }
 
-std::unique_ptr<data::Loader> Job::LoaderOf(const v1::DataSource& source,
-                                            int64_t batch_size,
-                                            bool training) const {
-  const data::Dataset* dataset = Data(source.source());
-  if (dataset == nullptr) return nullptr;
+bool Job::HasLabels(const std::string& source) const {
+  const data::Dataset* dataset = Data(source);
+  return dataset != nullptr && dataset->num_classes() > 0;
+}
+
+bool Job::trains_without_labels() const {
+  bool without = false;
+  for (const v1::Stage& stage : resolved_.stages()) {
+    if (stage.has_finetune()) return false;
+    without |= stage.quantize().qat_data() == v1::Quantize::UNLABELED ||
+               stage.quantize().qat_data() == v1::Quantize::SYNTHETIC;
+  }
+  return without;
+}
+
+data::LoaderOptions Job::LoaderOptionsOf(const v1::DataSource& source,
+                                         int64_t batch_size,
+                                         bool training) const {
   data::LoaderOptions options;
   options.batch_size = batch_size;
   options.samples = source.samples();
   options.seed = static_cast<uint64_t>(resolved_.seed());
   options.preprocess = PreprocessOf(resolved_.data().preprocess());
   options.shape = input_shape_;
-  options.num_classes = num_classes_;
+  const bool evaluates = source.source() == resolved_.data().eval().source();
+  if (evaluates || !trains_without_labels()) options.num_classes = num_classes_;
   options.max_corrupt = source.max_corrupt();
   options.on_corrupt = [this, name = source.source()](const std::string& what) {
     corrupt_[name].insert(what);
@@ -247,17 +305,45 @@ std::unique_ptr<data::Loader> Job::LoaderOf(const v1::DataSource& source,
     options.augmentations = AugmentationsOf(source);
     options.mixup_alpha = MixupAlphaOf(source);
   }
-  return std::make_unique<data::Loader>(dataset, options);
+  return options;
+}
+
+std::unique_ptr<data::Loader> Job::LoaderOf(const v1::DataSource& source,
+                                            int64_t batch_size,
+                                            bool training) const {
+  const data::Dataset* dataset = Data(source.source());
+  if (dataset == nullptr) return nullptr;
+  return std::make_unique<data::Loader>(
+      dataset, LoaderOptionsOf(source, batch_size, training));
+}
+
+// They are what the model takes already.
+std::unique_ptr<data::Loader> Job::SyntheticLoaderOf(
+    const v1::DataSource& source, int64_t batch_size, bool training) const {
+  data::LoaderOptions options = LoaderOptionsOf(source, batch_size, training);
+  options.num_classes = 0;
+  options.preprocess.resize_height = options.preprocess.resize_width = 0;
+  options.preprocess.crop_height = options.preprocess.crop_width = 0;
+  options.preprocess.color = data::Color::kAsModel;
+  return std::make_unique<data::Loader>(synthetic_.get(), options);
 }
 
 std::unique_ptr<data::Loader> Job::TrainLoader(int64_t batch_size) const {
   return LoaderOf(resolved_.data().train(), batch_size, true);
 }
+std::unique_ptr<data::Loader> Job::SyntheticLoader(int64_t batch_size) const {
+  return SyntheticLoaderOf(resolved_.data().train(), batch_size, true);
+}
 std::unique_ptr<data::Loader> Job::EvalLoader() const {
+  if (!HasLabels(resolved_.data().eval().source())) return nullptr;
   return LoaderOf(resolved_.data().eval(), kEvalBatch, false);
 }
 std::unique_ptr<data::Loader> Job::CalibrationLoader() const {
-  return LoaderOf(resolved_.data().calibration(), kEvalBatch, false);
+  const v1::DataSource& source = resolved_.data().calibration();
+  if (Data(source.source()) == nullptr && synthetic_ != nullptr) {
+    return SyntheticLoaderOf(source, kEvalBatch, false);
+  }
+  return LoaderOf(source, kEvalBatch, false);
 }
 
 }  // namespace condense::pipeline

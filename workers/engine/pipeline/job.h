@@ -14,6 +14,7 @@
 #include "condense/v1/device_profile.pb.h"
 #include "workers/engine/data/dataset.h"
 #include "workers/engine/data/loader.h"
+#include "workers/engine/data/packed.h"
 #include "workers/engine/graph/graph.h"
 #include "workers/engine/pipeline/load_model.h"
 #include "workers/engine/pipeline/ranks.h"
@@ -22,7 +23,8 @@
 namespace condense::pipeline {
 
 // Everything that a job is given, read and understood. Does not change while
-// the job runs, but for what is found corrupt. Not thread-safe.
+// the job runs, but for what is found corrupt and what is synthesised. Not
+// thread-safe.
 class Job {
  public:
   // Reads the job file, the recipe and the profiles of `job_dir`. Errors are
@@ -31,7 +33,8 @@ class Job {
 
   // Reads model, teacher and data, and works out this rank's device. Errors:
   // those of the importer and the readers, DATA_MISSING, NO_DEVICE; of models
-  // that come quantized UNSUPPORTED_QUANTIZATION and ALREADY_QUANTIZED.
+  // that come quantized UNSUPPORTED_QUANTIZATION and ALREADY_QUANTIZED; where
+  // images are to be synthesised IMAGE_SIZE_UNKNOWN.
   absl::Status Open(const RankPlan& ranks = {});
 
   const std::string& dir() const { return dir_; }
@@ -65,11 +68,22 @@ class Job {
 
   // nullptr: the job has no data of this name.
   const data::Dataset* Data(const std::string& source) const;
+  // It has labels; false also where the job has no such data.
+  bool HasLabels(const std::string& source) const;
+  // A stage trains without labels, and none with.
+  bool trains_without_labels() const;
   // The three uses of data; nullptr where the job has none. Training: this
-  // rank's part of batches of `batch_size`.
+  // rank's part of batches of `batch_size`. Evaluation: only where there are
+  // labels. Calibration: synthesised images where there is no data for it.
   std::unique_ptr<data::Loader> TrainLoader(int64_t batch_size) const;
   std::unique_ptr<data::Loader> EvalLoader() const;
   std::unique_ptr<data::Loader> CalibrationLoader() const;
+
+  // Images of the model's own size and channels for a stage whose qat_data is
+  // synthetic, noise until they are replaced; null where no stage has it.
+  data::PackedImages* synthetic() const { return synthetic_.get(); }
+  // Batches of them to train on.
+  std::unique_ptr<data::Loader> SyntheticLoader(int64_t batch_size) const;
   // What its loaders found corrupt so far, by data set; one sentence each.
   const std::map<std::string, std::set<std::string>>& corrupt() const {
     return corrupt_;
@@ -83,9 +97,15 @@ class Job {
   absl::Status ReadData();
   absl::Status DescribeInput();
   void MakeFingerprint();
+  absl::Status MakeSynthetic();
+  data::LoaderOptions LoaderOptionsOf(const v1::DataSource& source,
+                                      int64_t batch_size, bool training) const;
   std::unique_ptr<data::Loader> LoaderOf(const v1::DataSource& source,
                                          int64_t batch_size,
                                          bool training) const;
+  std::unique_ptr<data::Loader> SyntheticLoaderOf(const v1::DataSource& source,
+                                                  int64_t batch_size,
+                                                  bool training) const;
 
   std::string dir_;
   v1::JobFile file_;
@@ -99,6 +119,7 @@ class Job {
   std::optional<graph::Graph> teacher_;
   std::map<std::string, std::unique_ptr<data::Dataset>> data_;
   std::map<std::string, std::string> data_digests_;
+  std::unique_ptr<data::PackedImages> synthetic_;
   RankPlan ranks_;
   std::string device_;
   data::InputShape input_shape_;

@@ -1,5 +1,7 @@
 #include "workers/engine/pipeline/preflight.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -12,6 +14,7 @@
 #include "workers/engine/pipeline/other_operators.h"
 #include "workers/engine/pipeline/quantize_settings.h"
 #include "workers/engine/pipeline/settings.h"
+#include "workers/engine/pipeline/synthesis_task.h"
 #include "workers/engine/pipeline/train_task.h"
 #include "workers/engine/quantization/lower_qdq.h"
 #include "workers/engine/quantization/placement.h"
@@ -54,7 +57,9 @@ absl::Status CheckData(const Job& job) {
           "epochs_between trains with the settings of the next finetune "
           "stage, and there is none");
     }
-    if ((stage.has_finetune() || qat || between) &&
+    const bool synthetic =
+        stage.quantize().qat_data() == v1::Quantize::SYNTHETIC;
+    if ((stage.has_finetune() || (qat && !synthetic) || between) &&
         job.Data(data.train().source()) == nullptr) {
       return Missing(job, path, data.train().source(), "this stage trains on");
     }
@@ -65,7 +70,7 @@ absl::Status CheckData(const Job& job) {
           job, path + (qat ? ".quantize.early_stop" : ".finetune.early_stop"),
           data.eval().source(), "early_stop is measured on");
     }
-    if (stage.has_quantize() &&
+    if (stage.has_quantize() && !synthetic &&
         job.Data(data.calibration().source()) == nullptr) {
       return Missing(job, path, data.calibration().source(),
                      "this stage calibrates on");
@@ -79,9 +84,39 @@ absl::Status CheckData(const Job& job) {
   return absl::OkStatus();
 }
 
+absl::Status LabelsMissing(const std::string& name) {
+  return MakeError(absl::StatusCode::kInvalidArgument, "LABELS_MISSING",
+                   absl::StrCat("data '", name,
+                                "' has no labels to train or measure with"),
+                   {.field = absl::StrCat("data.", name),
+                    .hint = "give class folders, or a manifest with the "
+                            "header path,label"});
+}
+
+// Whether the job measures by the labels of its evaluation data.
+bool MeasuresByLabels(const Job& job) {
+  for (const v1::Stage& stage : job.recipe().stages()) {
+    if (stage.finetune().has_early_stop() || stage.quantize().has_early_stop())
+      return true;
+  }
+  return job.recipe().gates().has_max_accuracy_drop();
+}
+
+// Whether labels of this data set are read.
+bool ReadsLabels(const Job& job, const std::string& name) {
+  if (!job.trains_without_labels()) return true;
+  return name == job.recipe().data().eval().source() &&
+         (job.HasLabels(name) || MeasuresByLabels(job));
+}
+
 // Labels fit the model's outputs.
 absl::Status CheckClasses(const Job& job) {
-  if (job.file().data().empty()) return absl::OkStatus();
+  const auto& data = job.file().data();
+  const bool reads =
+      std::any_of(data.begin(), data.end(), [&job](const auto& entry) {
+        return ReadsLabels(job, entry.first);
+      });
+  if (!reads) return absl::OkStatus();
   if (job.num_classes() == 0) {
     const graph::Value& out = job.model().value(job.model().outputs()[0]);
     return MakeError(
@@ -90,17 +125,12 @@ absl::Status CheckClasses(const Job& job) {
                      "' is ", graph::ShapeText(out.shape)));
   }
   for (const auto& [name, path] : job.file().data()) {
+    if (!ReadsLabels(job, name)) continue;
     const int64_t classes = job.Data(name)->num_classes();
     const v1::DataConfig& uses = job.recipe().data();
     if (classes == 0 &&
         (name == uses.train().source() || name == uses.eval().source())) {
-      return MakeError(absl::StatusCode::kInvalidArgument, "LABELS_MISSING",
-                       absl::StrCat("data '", name,
-                                    "' is a list of pairs: it has no labels to "
-                                    "train or measure with"),
-                       {.field = absl::StrCat("data.", name),
-                        .hint = "give class folders, or a manifest with the "
-                                "header path,label"});
+      return LabelsMissing(name);
     }
     if (classes <= job.num_classes()) continue;
     return MakeError(
@@ -191,7 +221,8 @@ absl::Status CheckBatches(const Job& job) {
        PlanTasks(job.recipe(), static_cast<int>(job.profiles().size()))) {
     if (ranks == 1 || PlannedSteps(job, task) == 0) continue;
     const int64_t batch = SettingsOf(job.recipe(), task).batch_size;
-    const int64_t samples = job.TrainLoader(batch)->num_samples();
+    const int64_t samples =
+        TrainLoaderOf(job, SettingsOf(job.recipe(), task))->num_samples();
     if (batch % ranks == 0 && samples >= batch) continue;
     return recipe::ErrorAt(
         job.parsed(), absl::StrCat("stages[", task.settings, "]"),
@@ -231,18 +262,18 @@ absl::Status TryStep(const Job& job, const Task& task) {
   CONDENSE_ASSIGN_OR_RETURN(auto student,
                             runtime::Executor::Create(job.model(), options));
   std::unique_ptr<runtime::Executor> teacher;
-  if (!settings.kd.empty()) {
+  if (settings.has_teacher()) {
     CONDENSE_RETURN_IF_ERROR(CheckTeacher(job));
     CONDENSE_ASSIGN_OR_RETURN(
         teacher, runtime::Executor::Create(job.teacher(), options));
   }
-  auto loader = job.TrainLoader(settings.batch_size);
+  auto loader = TrainLoaderOf(job, settings);
   training::TrainOptions train = settings.train;
   train.optimizer.lr = 0;
   train.early_stop.reset();
   train.graph = &job.model();
   training::Trainer trainer(student.get(), loader.get(),
-                            LossOf(settings, teacher.get()), train);
+                            LossOf(job, settings, teacher.get()), train);
   return trainer
       .Run([](const training::StepInfo&) { return training::Next::kStop; })
       .status();
@@ -255,6 +286,7 @@ absl::Status Preflight(RunContext* context) {
   const Job& job = context->job();
   CONDENSE_RETURN_IF_ERROR(CheckData(job));
   CONDENSE_RETURN_IF_ERROR(CheckClasses(job));
+  CONDENSE_RETURN_IF_ERROR(CheckSynthesis(job));
   CONDENSE_RETURN_IF_ERROR(CheckCompute(job));
   for (int i = 0; i < job.recipe().stages_size(); ++i) {
     if (job.recipe().stages(i).has_prune()) {
@@ -276,7 +308,7 @@ absl::Status Preflight(RunContext* context) {
   }
   if (job.EvalLoader() == nullptr) {
     context->narrator().Warn("NO_EVALUATION_DATA",
-                             "there is no evaluation data: accuracy is not "
+                             "there is no evaluation data with labels: accuracy is not "
                              "measured");
   }
   if (job.requantizes()) {

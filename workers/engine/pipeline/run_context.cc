@@ -54,8 +54,9 @@ void RemoveOldCheckpoints(const std::string& folder) {
   }
 }
 
-std::string TechniqueOf(const v1::Recipe& recipe, int stage) {
-  const v1::Stage& s = recipe.stages(stage);
+std::string TechniqueOf(const v1::Recipe& recipe, const Task& task) {
+  const v1::Stage& s = recipe.stages(task.stage);
+  if (task.kind == Task::Kind::kSynthesize) return "images from statistics";
   if (s.has_prune()) {
     const v1::Prune& prune = s.prune();
     const auto& target = prune.target();
@@ -70,7 +71,14 @@ std::string TechniqueOf(const v1::Recipe& recipe, int stage) {
   if (s.has_finetune()) {
     return s.finetune().kd().empty() ? "labels" : "soft-response distillation";
   }
-  return s.quantize().mode() == v1::Quantize::QAT ? "qat" : "ptq";
+  switch (s.quantize().qat_data()) {
+    case v1::Quantize::UNLABELED:
+      return "qat without labels";
+    case v1::Quantize::SYNTHETIC:
+      return "qat on synthetic images";
+    default:
+      return s.quantize().mode() == v1::Quantize::QAT ? "qat" : "ptq";
+  }
 }
 
 std::string NameOf(const v1::Recipe& recipe, int stage) {
@@ -198,7 +206,7 @@ report::Stage& RunContext::Row(const Task& task) {
   const std::string profile =
       task.profile < 0 ? "" : job_.profiles()[task.profile].id();
   const std::string name = NameOf(job_.recipe(), task.stage);
-  const std::string technique = TechniqueOf(job_.recipe(), task.stage);
+  const std::string technique = TechniqueOf(job_.recipe(), task);
   if (!state_.rows.empty()) {
     StageRow& last = state_.rows.back();
     if (last.stage.name == name && last.stage.technique == technique &&

@@ -12,6 +12,7 @@
 #include "workers/engine/pipeline/finish_task.h"
 #include "workers/engine/pipeline/preflight.h"
 #include "workers/engine/pipeline/run_context.h"
+#include "workers/engine/pipeline/synthesis_task.h"
 #include "workers/engine/pipeline/tasks.h"
 #include "workers/engine/pipeline/train_task.h"
 #include "workers/engine/runtime/executor.h"
@@ -32,6 +33,9 @@ class Runner {
     RunState& state = context_.state();
     CONDENSE_RETURN_IF_ERROR(AgreeOnStart());
     if (resumed) {
+      if (PastSynthesis()) {
+        TakeSynthetic(context_.job(), state.synthetic.at("images"));
+      }
       CONDENSE_RETURN_IF_ERROR(FinishAgain());
     } else {
       CONDENSE_ASSIGN_OR_RETURN(state.graph,
@@ -59,6 +63,14 @@ class Runner {
  private:
   static bool trains(const Task& task) {
     return task.kind == Task::Kind::kTrain || task.kind == Task::Kind::kQat;
+  }
+
+  // The images of an attempt before are whole.
+  bool PastSynthesis() const {
+    const auto end = tasks_.begin() + context_.state().task;
+    return std::any_of(tasks_.begin(), end, [](const Task& task) {
+      return task.kind == Task::Kind::kSynthesize;
+    });
   }
 
   // All ranks begin at the same place, before the first writes a checkpoint.
@@ -133,6 +145,8 @@ class Runner {
       case Task::Kind::kTrain:
       case Task::Kind::kQat:
         return RunTraining(&context_, task);
+      case Task::Kind::kSynthesize:
+        return RunSynthesis(&context_, task);
       case Task::Kind::kCalibrate:
         return RunCalibration(&context_, task);
       case Task::Kind::kFinish: {
@@ -166,7 +180,9 @@ class Runner {
     const bool stage_ends = next == tasks_.size() ||
                             tasks_[next].stage != task.stage ||
                             tasks_[next].profile != task.profile;
-    if (stage_ends && task.kind != Task::Kind::kFinish) {
+    const bool changed = task.kind != Task::Kind::kFinish &&
+                         task.kind != Task::Kind::kSynthesize;
+    if (stage_ends && changed) {
       report::Stage& row = context_.Row(task);
       CONDENSE_RETURN_IF_ERROR(context_.MeasureTop1());
       if (state.current) row.metric_after = state.current->top1;

@@ -17,6 +17,7 @@
 #include "nlohmann/json.hpp"
 #include "workers/engine/data/dataset.h"
 #include "workers/engine/export/onnx.h"
+#include "workers/engine/graph/passes/fold_batch_norm.h"
 #include "workers/engine/import/onnx.h"
 #include "workers/engine/pipeline/analysis.h"
 #include "workers/engine/pipeline/job.h"
@@ -158,6 +159,36 @@ TEST_F(RunJobTest, AfterTrainingQuantizationShrinksTheFileAndKeepsAccuracy) {
   EXPECT_NEAR(static_cast<double>(*analysis->size_8bit) /
                   report["compressed"]["size_bytes"].get<double>(),
               1, 0.03);
+}
+
+TEST_F(RunJobTest, ReducedColorsAreMeasuredAndNotedInTheFile) {
+  const auto run = [&](const std::string& name, const std::string& bits) {
+    const std::string folder = WriteJob(
+        name, std::string("data: {preprocess: {scale: 0.00416666666666667, "
+                          "mean: [0.305], std: [0.376]") +
+                  bits + "}}\nstages: [quantize: {mode: ptq}]\n");
+    const JobResult result = Run(folder);
+    EXPECT_TRUE(result.status.ok()) << result.status;
+    return folder;
+  };
+  const std::string whole = run("whole", "");
+  const std::string reduced = run("reduced", ", color_bits: 1");
+  const auto metadata = [](const std::string& folder) {
+    return onnx_import::ImportOnnx(
+               *ReadFile(folder + "/artifacts/" + kProfile + "/model.onnx"),
+               {.raw = true})
+        ->metadata;
+  };
+  EXPECT_EQ(metadata(whole).count("condense.input.color_bits"), 0u);
+  EXPECT_EQ(metadata(reduced)["condense.input.color_bits"], "1");
+  EXPECT_FALSE(Report(whole).contains("input"));
+  EXPECT_EQ(Report(reduced)["input"]["color_bits"], 1);
+  const auto top1 = [](const nlohmann::json& figures) {
+    return figures["metrics"]["top1"].get<double>();
+  };
+  // The float model is measured on what a device gives it, too.
+  EXPECT_LT(top1(Report(reduced)["baseline"]), top1(Report(whole)["baseline"]));
+  EXPECT_GE(Report(reduced)["agreement"]["top1"].get<double>(), 0.995);
 }
 
 TEST_F(RunJobTest, AGateThatFailsIsAnotherVerdictNotAFailure) {
@@ -426,6 +457,145 @@ TEST_F(RunJobTest, EveryWayOfQuantizingEndsInAFileThatAgrees) {
     EXPECT_GE(report["agreement"]["top1"].get<double>(), 0.99) << c.keys;
     EXPECT_LE(report["agreement"].value("max_lsb", 0), 1) << c.keys;
   }
+}
+
+// The job without one of its data sets, or with another in its place.
+void GiveData(const std::string& folder, const std::string& name,
+              const std::string& path) {
+  auto job = nlohmann::json::parse(*ReadFile(folder + "/job.json"));
+  job["data"].erase(name);
+  if (!path.empty()) job["data"][name] = path;
+  std::ofstream(folder + "/job.json") << job.dump();
+}
+
+// Digits as images with a list of pairs, or with a table of paths alone.
+void WriteImages(const std::string& from, const std::string& to,
+                 const std::string& table) {
+  const auto digits = data::OpenDataset(from);
+  ASSERT_TRUE(digits.ok()) << digits.status();
+  fs::create_directories(to);
+  std::ofstream csv(to + "/list.csv");
+  csv << table << "\n";
+  for (int64_t i = 0; i < 128; ++i) {
+    const data::Sample sample = *(*digits)->Get(i);
+    std::ofstream file(absl::StrCat(to, "/", i, ".pgm"));
+    file << "P5 " << sample.width << " " << sample.height << " 255\n";
+    file.write(reinterpret_cast<const char*>(sample.pixels.data()),
+               std::ssize(sample.pixels));
+    csv << i << ".pgm";
+    if (table != "path") csv << "," << (i + 1) % 128 << ".pgm,0";
+    csv << "\n";
+  }
+}
+
+std::string QatRecipe(const std::string& keys) {
+  return std::string(
+             "data: {train: {source: train, samples: 64}, eval: {source: test, "
+             "samples: 64}, ") +
+         kPreprocess +
+         "}\nstages: [quantize: {mode: qat, epochs: 2, batch_size: 32, "
+         "weights: {bits: 4}, " +
+         keys + "}]\n";
+}
+
+TEST_F(RunJobTest, WithoutLabelsQatLearnsFromTheTeacherAlone) {
+  const std::string labelled =
+      WriteJob("labelled", QatRecipe("qat_data: unlabeled"));
+  ASSERT_TRUE(Run(labelled).status.ok());
+  EXPECT_EQ(Report(labelled)["stages"][0]["technique"], "qat without labels");
+  EXPECT_GE(Report(labelled)["compressed"]["metrics"]["top1"].get<double>(),
+            0.9);
+  // The labels are not read: without them the same comes out.
+  WriteImages(digits_ + "/data/train", dir_ + "/paths", "path");
+  WriteImages(digits_ + "/data/train", dir_ + "/pairs", "a,b,same");
+  std::vector<std::string> digests;
+  for (const char* name : {"paths", "pairs"}) {
+    const std::string folder =
+        WriteJob(name, QatRecipe("qat_data: unlabeled"));
+    GiveData(folder, "train", dir_ + "/" + name);
+    const JobResult result = Run(folder);
+    ASSERT_TRUE(result.status.ok()) << result.status;
+    digests.push_back(ModelDigest(folder));
+  }
+  EXPECT_EQ(digests[0], digests[1]);
+}
+
+TEST_F(RunJobTest, LabelsThatAreReadMustBeThere) {
+  WriteImages(digits_ + "/data/train", dir_ + "/paths", "path");
+  const auto reason = [&](const std::string& keys, const char* unlabelled) {
+    const std::string folder = WriteJob("job", QatRecipe(keys));
+    GiveData(folder, unlabelled, dir_ + "/paths");
+    return std::string(ErrorReason(Run(folder).status));
+  };
+  EXPECT_EQ(reason("qat_data: labeled", "train"), "LABELS_MISSING");
+  EXPECT_EQ(reason("qat_data: unlabeled, early_stop: {}", "test"),
+            "LABELS_MISSING");
+  // Nothing says that outputs are classes: the embeddings are compared.
+  EXPECT_EQ(reason("qat_data: unlabeled", "test"), "");
+  EXPECT_TRUE(Report(dir_ + "/job")["compressed"]["metrics"].empty());
+  EXPECT_GT(Report(dir_ + "/job")["agreement"]["top1"].get<double>(), 0.99);
+}
+
+TEST_F(RunJobTest, QatNeedsNoDataWhereTheModelKeepsItsStatistics) {
+  const std::string folder = WriteJob(
+      "job", std::string("data: {train: {samples: 64}, ") + kPreprocess +
+                 "}\nstages: [quantize: {mode: qat, qat_data: synthetic, "
+                 "batch_size: 32}]\n",
+      /*with_data=*/false);
+  const JobResult result = Run(folder);
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  const auto stages = Report(folder)["stages"];
+  ASSERT_EQ(stages.size(), 2u);
+  EXPECT_EQ(stages[0]["technique"], "images from statistics");
+  EXPECT_EQ(stages[1]["technique"], "qat on synthetic images");
+  EXPECT_EQ(stages[1]["steps"], 2);
+  EXPECT_EQ(Report(folder)["agreement"]["samples"], 64);
+  EXPECT_GT(Report(folder)["agreement"]["top1"].get<double>(), 0.98);
+}
+
+TEST_F(RunJobTest, SyntheticImagesAreTheSameAfterAnInterruption) {
+  const std::string recipe =
+      QatRecipe("qat_data: synthetic") + "budget: {time_seconds: 100000}\n";
+  const std::string whole = WriteJob("whole", recipe);
+  const std::string parts = WriteJob("parts", recipe, true, 0);
+  for (const std::string& folder : {whole, parts}) GiveData(folder, "train", "");
+  ASSERT_TRUE(Run(whole).status.ok());
+  int stops = 0;
+  for (;; ++stops) {
+    ASSERT_LT(stops, 20);
+    Control control;
+    RecordingSink sink;
+    int checkpoints = 0;
+    sink.at_event = [&](const v1::EngineEvent& event) {
+      if (event.has_checkpoint() && ++checkpoints == 70) {
+        control.Ask(Control::Request::kCheckpointAndStop);
+      }
+    };
+    const JobResult result = RunJob(parts, &control, &sink);
+    ASSERT_TRUE(result.status.ok()) << result.status;
+    if (result.outcome == v1::Done::SUCCEEDED) break;
+  }
+  EXPECT_GE(stops, 1);
+  EXPECT_EQ(ModelDigest(parts), ModelDigest(whole));
+  EXPECT_EQ(Report(parts)["stages"].size(), Report(whole)["stages"].size());
+}
+
+TEST_F(RunJobTest, WhatImagesCannotBeMadeFromIsRefusedInPreflight) {
+  auto model = onnx_import::ImportOnnx(*ReadFile(digits_ + "/model.onnx"));
+  ASSERT_TRUE(model.ok()) << model.status();
+  ASSERT_TRUE(graph::FoldBatchNorm().Run(*model).ok());
+  const std::string folder = WriteJob("job", QatRecipe("qat_data: synthetic"));
+  const auto bytes = onnx_export::ExportOnnx(*model);
+  ASSERT_TRUE(WriteFileAtomically(folder + "/folded.onnx", *bytes).ok());
+  auto job = nlohmann::json::parse(*ReadFile(folder + "/job.json"));
+  job["model"] = folder + "/folded.onnx";
+  std::ofstream(folder + "/job.json") << job.dump();
+  const JobResult result = Run(folder);
+  EXPECT_EQ(ErrorReason(result.status), "NO_BATCH_NORM");
+  const ErrorDetail detail = ErrorDetailOf(result.status);
+  EXPECT_EQ(detail.field, "stages[0].quantize.qat_data");
+  EXPECT_GT(detail.line, 0);
+  EXPECT_FALSE(detail.hint.empty());
 }
 
 // A training that would take days.

@@ -14,6 +14,8 @@ namespace {
 using nlohmann::json;
 
 constexpr char kFinished[] = "finished/";
+// Of tensors; those of a training have the names that it gave them.
+constexpr char kSynthetic[] = "synthetic/";
 
 absl::StatusOr<absl::Cord> GraphBytes(const graph::Graph& graph) {
   CONDENSE_ASSIGN_OR_RETURN(std::string bytes,
@@ -149,6 +151,9 @@ training::Checkpoint ToCheckpoint(const RunState& state,
   checkpoint.blobs = graphs;
   checkpoint.blobs["state.json"] = absl::Cord(StateToJson(state).dump());
   if (state.training.has_value()) checkpoint.tensors = state.training->tensors;
+  for (const auto& [name, tensor] : state.synthetic) {
+    checkpoint.tensors[kSynthetic + name] = tensor;
+  }
   return checkpoint;
 }
 
@@ -175,7 +180,14 @@ absl::StatusOr<RunState> FromCheckpoint(
                                 GraphOf(bytes));
     }
   }
-  if (state.training.has_value()) state.training->tensors = checkpoint.tensors;
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    absl::string_view part = name;
+    if (absl::ConsumePrefix(&part, kSynthetic)) {
+      state.synthetic[std::string(part)] = tensor;
+    } else if (state.training.has_value()) {
+      state.training->tensors[name] = tensor;
+    }
+  }
   return state;
 }
 

@@ -61,6 +61,8 @@ struct RunState {
   std::vector<std::string> warnings;
   // How training computes.
   ComputeChoice compute;
+  // Of quantization::Synthesizer::State, from the first step on.
+  std::map<std::string, torch::Tensor> synthetic;
   // Set only inside of a task that trains.
   std::optional<TrainingState> training;
 };

@@ -57,6 +57,7 @@ TEST(RunStateTest, ACheckpointGivesEverythingBack) {
                          .cut = true},
                         "p"});
   state.training = TrainingState{{1, 2, 3}, {{"w", torch::ones({2})}}};
+  state.synthetic["u"] = torch::full({3}, 7);
   state.elapsed_seconds = 12.5;
   const auto graphs = GraphsOf(state);
   ASSERT_TRUE(graphs.ok()) << graphs.status();
@@ -83,6 +84,8 @@ TEST(RunStateTest, ACheckpointGivesEverythingBack) {
   EXPECT_FALSE(back->rows[0].stage.metric_after.has_value());
   EXPECT_EQ(back->training->position.step, 3);
   EXPECT_TRUE(torch::equal(back->training->tensors.at("w"), torch::ones({2})));
+  EXPECT_EQ(back->training->tensors.size(), 1u);
+  EXPECT_TRUE(torch::equal(back->synthetic.at("u"), torch::full({3}, 7)));
 }
 
 TEST(RunStateTest, NormalizingTwiceIsNormalizingOnce) {

@@ -25,6 +25,7 @@ data::Preprocess PreprocessOf(const v1::Preprocess& preprocess) {
     out.crop_width = preprocess.crop(1);
   }
   out.antialias = preprocess.antialias();
+  out.color_bits = preprocess.color_bits();
   out.scale = preprocess.scale();
   out.mean = Doubles(preprocess.mean());
   out.std = Doubles(preprocess.std());
@@ -200,7 +201,9 @@ TrainingSettings TrainingOf(const v1::Finetune& finetune) {
   return SettingsOf(finetune);
 }
 TrainingSettings TrainingOf(const v1::Quantize& quantize) {
-  return SettingsOf(quantize);
+  TrainingSettings out = SettingsOf(quantize);
+  out.data = quantize.qat_data();
+  return out;
 }
 
 absl::StatusOr<std::set<std::string>> FrozenNodes(

@@ -34,7 +34,12 @@ struct TrainingSettings {
   int64_t batch_size = 64;
   double label_smoothing = 0;
   std::vector<v1::KdLoss> kd;
+  // Of a quantize stage; finetuning has labels.
+  v1::Quantize::QatData data = v1::Quantize::LABELED;
   training::TrainOptions train;
+
+  bool has_labels() const { return data == v1::Quantize::LABELED; }
+  bool has_teacher() const { return !has_labels() || !kd.empty(); }
 };
 TrainingSettings TrainingOf(const v1::Finetune& finetune);
 TrainingSettings TrainingOf(const v1::Quantize& quantize);

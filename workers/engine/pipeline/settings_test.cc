@@ -229,7 +229,8 @@ TEST(SettingsTest, FinetuneAndQatReadTheSameTrainingKeys) {
 std::string Text(const std::vector<Task>& tasks) {
   std::string text;
   for (const Task& task : tasks) {
-    const char* names[] = {"prune", "train", "calibrate", "qat", "finish"};
+    const char* names[] = {"prune",     "train", "synthesize",
+                           "calibrate", "qat",   "finish"};
     text += names[static_cast<int>(task.kind)];
     if (task.profile >= 0) text += std::to_string(task.profile);
     text += " ";
@@ -252,6 +253,16 @@ TEST(TasksTest, WhatIsSharedRunsOnceAndTheTailPerProfile) {
 TEST(TasksTest, AfterTrainingQuantizationHasNoTraining) {
   const auto parsed = Parse("stages: [quantize: {mode: ptq}]\n");
   EXPECT_EQ(Text(PlanTasks(parsed.recipe, 1)), "calibrate0 finish0 ");
+}
+
+TEST(TasksTest, ImagesAreSynthesisedOnceForAllProfiles) {
+  const auto parsed = Parse(
+      "stages:\n"
+      "  - finetune: {epochs: 2}\n"
+      "  - quantize: {mode: qat, qat_data: synthetic}\n");
+  EXPECT_EQ(Text(PlanTasks(parsed.recipe, 2)),
+            "train synthesize calibrate0 qat0 finish0 calibrate1 qat1 "
+            "finish1 ");
 }
 
 TEST(RooflineTest, IsTheGreaterOfComputeAndMemoryPerLayer) {

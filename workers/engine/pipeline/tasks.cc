@@ -40,6 +40,9 @@ std::vector<Task> PlanTasks(const v1::Recipe& recipe, int profiles) {
     } else if (stage.has_finetune()) {
       tasks.push_back({.kind = Task::Kind::kTrain, .stage = i, .settings = i});
     } else if (stage.has_quantize()) {
+      if (stage.quantize().qat_data() == v1::Quantize::SYNTHETIC) {
+        tasks.push_back({.kind = Task::Kind::kSynthesize, .stage = i});
+      }
       tail.push_back({.kind = Task::Kind::kCalibrate, .stage = i});
       if (stage.quantize().mode() == v1::Quantize::QAT) {
         tail.push_back({.kind = Task::Kind::kQat, .stage = i, .settings = i});

@@ -15,6 +15,8 @@ struct Task {
     kPrune,
     // Train with the settings of stage `settings`.
     kTrain,
+    // Make the images that the quantize stage learns from.
+    kSynthesize,
     // Place quantizers and take ranges.
     kCalibrate,
     // Train through the quantizers.

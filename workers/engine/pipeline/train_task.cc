@@ -6,6 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "common/status_macros.h"
+#include "workers/engine/distillation/embedding_cosine.h"
 #include "workers/engine/distillation/soft_response.h"
 #include "workers/engine/pipeline/compute.h"
 #include "workers/engine/pipeline/qat_task.h"
@@ -78,11 +79,11 @@ absl::StatusOr<Session> Prepare(RunContext* context, const Task& task,
   }
   CONDENSE_ASSIGN_OR_RETURN(session.student,
                             runtime::Executor::Create(*graph, options));
-  if (!settings.kd.empty()) {
+  if (settings.has_teacher()) {
     CONDENSE_ASSIGN_OR_RETURN(
         session.teacher, runtime::Executor::Create(job.teacher(), options));
   }
-  session.loader = job.TrainLoader(settings.batch_size);
+  session.loader = TrainLoaderOf(job, settings);
   session.eval = job.EvalLoader();
   training::TrainOptions train = settings.train;
   train.seed = static_cast<uint64_t>(job.recipe().seed());
@@ -93,7 +94,7 @@ absl::StatusOr<Session> Prepare(RunContext* context, const Task& task,
   }
   session.trainer = std::make_unique<training::Trainer>(
       session.student.get(), session.loader.get(),
-      LossOf(settings, session.teacher.get()), train);
+      LossOf(job, settings, session.teacher.get()), train);
   Connect(context, task, &session);
   if (state.training.has_value()) {
     CONDENSE_RETURN_IF_ERROR(session.trainer->Restore(state.training->position,
@@ -142,14 +143,46 @@ TrainingSettings SettingsOf(const v1::Recipe& recipe, const Task& task) {
 int64_t PlannedSteps(const Job& job, const Task& task) {
   if (!IsTraining(task)) return 0;
   const TrainingSettings settings = SettingsOf(job.recipe(), task);
-  const auto loader = job.TrainLoader(settings.batch_size);
+  const auto loader = TrainLoaderOf(job, settings);
   if (loader == nullptr) return 0;
   return settings.train.epochs *
          training::StepsPerEpoch(*loader, settings.train.accumulate);
 }
 
-training::LossFunction LossOf(const TrainingSettings& settings,
+std::unique_ptr<data::Loader> TrainLoaderOf(const Job& job,
+                                            const TrainingSettings& settings) {
+  return settings.data == v1::Quantize::SYNTHETIC
+             ? job.SyntheticLoader(settings.batch_size)
+             : job.TrainLoader(settings.batch_size);
+}
+
+namespace {
+
+torch::Tensor TeacherOutput(runtime::Executor* teacher,
+                            const training::TrainBatch& batch) {
+  const torch::NoGradGuard no_grad;
+  return teacher->Forward({batch.x})[0];
+}
+
+training::LossFunction LossWithoutLabels(const Job& job,
+                                         runtime::Executor* teacher) {
+  const bool classes = job.HasLabels(job.recipe().data().eval().source());
+  return [classes, teacher](const training::TrainBatch& batch,
+                            const std::vector<torch::Tensor>& outputs) {
+    const torch::Tensor target = TeacherOutput(teacher, batch);
+    if (!classes) {
+      return distillation::EmbeddingCosineLoss(outputs[0], target);
+    }
+    return distillation::SoftResponseLoss(outputs[0], target, batch.labels,
+                                          {.temperature = 1, .lambda = 1});
+  };
+}
+
+}  // namespace
+
+training::LossFunction LossOf(const Job& job, const TrainingSettings& settings,
                               runtime::Executor* teacher) {
+  if (!settings.has_labels()) return LossWithoutLabels(job, teacher);
   if (settings.kd.empty()) {
     return [smoothing = settings.label_smoothing](
                const training::TrainBatch& batch,
@@ -164,11 +197,7 @@ training::LossFunction LossOf(const TrainingSettings& settings,
   }
   return [losses, teacher](const training::TrainBatch& batch,
                            const std::vector<torch::Tensor>& outputs) {
-    torch::Tensor target;
-    {
-      const torch::NoGradGuard no_grad;
-      target = teacher->Forward({batch.x})[0];
-    }
+    const torch::Tensor target = TeacherOutput(teacher, batch);
     torch::Tensor sum;
     for (const distillation::SoftResponseOptions& options : losses) {
       const torch::Tensor loss =

@@ -1,6 +1,8 @@
 #ifndef CONDENSE_WORKERS_ENGINE_PIPELINE_TRAIN_TASK_H_
 #define CONDENSE_WORKERS_ENGINE_PIPELINE_TRAIN_TASK_H_
 
+#include <memory>
+
 #include "absl/status/status.h"
 #include "workers/engine/pipeline/run_context.h"
 #include "workers/engine/pipeline/settings.h"
@@ -21,10 +23,15 @@ TrainingSettings SettingsOf(const v1::Recipe& recipe, const Task& task);
 // Optimizer steps of the task on this job.
 int64_t PlannedSteps(const Job& job, const Task& task);
 
-// Labels only (smoothed as the settings say), or the sum of the distillation
-// losses against `teacher`, which must outlive the function; null without
-// distillation.
-training::LossFunction LossOf(const TrainingSettings& settings,
+// What the settings train on; nullptr where the job has no such data.
+std::unique_ptr<data::Loader> TrainLoaderOf(const Job& job,
+                                            const TrainingSettings& settings);
+
+// Labels only (smoothed as the settings say), or losses against `teacher`,
+// which must outlive the function; null where the settings have none. Without
+// labels KL(teacher || student) where the job's evaluation data has labels,
+// which says that outputs are classes, else 1 - cos of the outputs.
+training::LossFunction LossOf(const Job& job, const TrainingSettings& settings,
                               runtime::Executor* teacher);
 
 }  // namespace condense::pipeline

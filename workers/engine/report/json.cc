@@ -107,6 +107,9 @@ std::string ToJson(const Report& report) {
   json["groups"] = ordered_json::array();
   json["stages"] = List(report.stages, StageJson);
   json["warnings"] = report.warnings;
+  if (report.color_bits.has_value()) {
+    json["input"] = {{"color_bits", *report.color_bits}};
+  }
   json["seed"] = report.seed;
   json["toolchain"] = report.toolchain;
   json["device"] = report.device;

@@ -117,6 +117,9 @@ struct Report {
   // last step.
   bool cut = false;
   std::vector<std::string> warnings;
+  // Per channel of the images that the model gets, where these are fewer than
+  // 8: data::ReduceColor.
+  std::optional<int> color_bits;
   int64_t seed = 0;
   // Versions of what made it: "condense", "libtorch", ...
   std::map<std::string, std::string> toolchain;
