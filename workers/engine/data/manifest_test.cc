@@ -85,10 +85,16 @@ TEST(ManifestTest, LabelsThatAreAllNumbersAreClassNumbers) {
 }
 
 TEST(ManifestTest, WithoutALabelColumnThereAreNoLabels) {
-  const auto data = OpenWith("path,tilt\n3.png,left\nfaces/1.png,right\n");
+  TempDir dir;
+  for (const auto& [name, bytes] : Images()) {
+    WriteBytes(dir.path() + "/" + name, bytes);
+  }
+  WriteBytes(dir.path() + "/t.csv",
+             "path,tilt\n3.png,left\nfaces/1.png,right\n");
+  const auto data = OpenDataset(dir.path() + "/t.csv");
   ASSERT_TRUE(data.ok()) << data.status();
   EXPECT_EQ((*data)->num_classes(), 0);
-  EXPECT_THAT(LabelsOf(**data), Each(kNoLabel));
+  EXPECT_THAT(LabelsOf(**data), ElementsAre(kNoLabel, kNoLabel));
   EXPECT_EQ((*data)->attributes()[0].name, "tilt");
 }
 
