@@ -63,7 +63,9 @@ absl::Status Dft(const Context& c) {
 
 absl::Status Stft(const Context& c) {
   const MaybeShape x = c.ShapeOf(0);
-  if (x) c.Set(0, c.DTypeAt(0), Shape{(*x)[0], Dim(), Dim(), Dim(2)});
+  if (!x) return absl::OkStatus();
+  if (x->empty()) return c.Mismatch("a signal has a batch and a length");
+  c.Set(0, c.DTypeAt(0), Shape{(*x)[0], Dim(), Dim(), Dim(2)});
   return absl::OkStatus();
 }
 

@@ -23,7 +23,8 @@ TEST(SequenceShapesTest, RecurrentLayersLossesAndAudio) {
        {"y = HannWindow(size)", "float32 [400]"},
        {"y = MelWeightMatrix(n, n, n, f, f)", "float32 [?, ?]"},
        {"y = DFT(wave) {axis=1}", "float32 [?, ?, 2]"},
-       {"y = STFT(wave, n, _, size)", "float32 [N, ?, ?, 2]"}});
+       {"y = STFT(wave, n, _, size)", "float32 [N, ?, ?, 2]"},
+       {"y = STFT(f, n, _, size)", "SHAPE_MISMATCH"}});
 }
 
 }  // namespace
