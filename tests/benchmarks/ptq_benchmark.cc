@@ -4,7 +4,9 @@
 // seconds and peak memory of the quantization itself on one core.
 //
 // Usage: ptq_benchmark CASE [QUANTIZE] [SAMPLES] [PROFILE] [SEED]
-//   CASE      resnet20, resnet56, vit (CIFAR-10 files) or mobilefacenet (ORL)
+//   CASE      resnet20, resnet56, vit (CIFAR-10 files), mobilefacenet (ORL), or
+//             mobilefacenet_spread: the same function with the channels between
+//             two layers scaled by 2^U(-6, 6), drawn by SEED
 //   QUANTIZE  the quantize stage of a recipe; default "{mode: ptq}". Or
 //   "ratio":
 //             a calibration pass against a plain forward pass, in turn
@@ -31,11 +33,15 @@
 #include "tests/benchmarks/orl_faces.h"
 #include "tests/testing/shared_dir.h"
 #include "workers/engine/data/loader.h"
+#include "workers/engine/data/random.h"
+#include "workers/engine/graph/infer_shapes.h"
 #include "workers/engine/graph/passes/fold_batch_norm.h"
 #include "workers/engine/pipeline/load_model.h"
 #include "workers/engine/pipeline/quantize_settings.h"
 #include "workers/engine/pipeline/settings.h"
 #include "workers/engine/quantization/calibrate.h"
+#include "workers/engine/quantization/channel_classes.h"
+#include "workers/engine/quantization/equalize.h"
 #include "workers/engine/quantization/post_training.h"
 #include "workers/engine/runtime/executor.h"
 #include "workers/engine/training/trainer.h"
@@ -50,6 +56,7 @@ struct Case {
   std::string model;
   bool faces = false;
   int image = 32;
+  bool spread = false;
 };
 
 const Case kCases[] = {
@@ -57,6 +64,7 @@ const Case kCases[] = {
     {"resnet56", "derived_resnet56_cifar10_scripted.pt"},
     {"vit", "cifar10_vit_pgd_2_3_16_op9.onnx"},
     {"mobilefacenet", "mobilefacenet_op18.onnx", true, 112},
+    {"mobilefacenet_spread", "mobilefacenet_op18.onnx", true, 112, true},
 };
 
 struct Files {
@@ -95,6 +103,20 @@ data::LoaderOptions Loading(const Case& which, int64_t samples, uint64_t seed) {
       which.image;
   options.shape = {3, which.image, which.image};
   return options;
+}
+
+// Makes a model hard to quantize that stays the same float function.
+absl::Status Spread(uint64_t seed, graph::Graph* graph) {
+  constexpr double kOctaves = 6;
+  CONDENSE_RETURN_IF_ERROR(graph::FoldBatchNorm().Run(*graph).status());
+  CONDENSE_RETURN_IF_ERROR(graph::InferShapes(*graph));
+  data::Random random(seed);
+  std::vector<double> factors(quantization::FindChannelClasses(*graph).size());
+  for (double& factor : factors) {
+    factor = std::exp2(random.Uniform(-kOctaves, kOctaves));
+  }
+  if (!factors.empty()) quantization::ScaleChannelClasses(factors, graph);
+  return absl::OkStatus();
 }
 
 // What was spent on making the quantized model.
@@ -249,8 +271,9 @@ absl::Status Measure(const Case& which, const std::string& quantize,
   pipeline::LoadOptions load;
   load.image_size = {which.image, which.image};
   CONDENSE_ASSIGN_OR_RETURN(
-      const graph::Graph original,
+      graph::Graph original,
       pipeline::LoadModel(shared + "/models/" + which.model, load));
+  if (which.spread) CONDENSE_RETURN_IF_ERROR(Spread(seed, &original));
   CONDENSE_ASSIGN_OR_RETURN(const Files files, Open(which, shared));
 
   CONDENSE_ASSIGN_OR_RETURN(

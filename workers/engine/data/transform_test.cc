@@ -91,13 +91,13 @@ TEST(PrepareTest, ColorsAreReducedAfterResizingAndBeforeNormalising) {
   InputShape shape;
   // The middle of 100 and 140 is 120, of which 1 bit makes 0; each reduced
   // first would have given 127 or 128, and (12.8 - 1) for the model.
-  ASSERT_TRUE(ToFloats(preprocess, {}, nullptr, {},
-                       Image(1, 2, 1, {100, 140}), &out, &shape)
+  ASSERT_TRUE(ToFloats(preprocess, {}, nullptr, {}, Image(1, 2, 1, {100, 140}),
+                       &out, &shape)
                   .ok());
   EXPECT_THAT(out, ElementsAre(-1.0f));
   preprocess.color_bits = 8;
-  ASSERT_TRUE(ToFloats(preprocess, {}, nullptr, {},
-                       Image(1, 2, 1, {100, 140}), &out, &shape)
+  ASSERT_TRUE(ToFloats(preprocess, {}, nullptr, {}, Image(1, 2, 1, {100, 140}),
+                       &out, &shape)
                   .ok());
   EXPECT_THAT(out, ElementsAre(FloatNear(11.0f, 1e-5f)));
 }

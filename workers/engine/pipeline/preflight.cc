@@ -85,12 +85,12 @@ absl::Status CheckData(const Job& job) {
 }
 
 absl::Status LabelsMissing(const std::string& name) {
-  return MakeError(absl::StatusCode::kInvalidArgument, "LABELS_MISSING",
-                   absl::StrCat("data '", name,
-                                "' has no labels to train or measure with"),
-                   {.field = absl::StrCat("data.", name),
-                    .hint = "give class folders, or a manifest with the "
-                            "header path,label"});
+  return MakeError(
+      absl::StatusCode::kInvalidArgument, "LABELS_MISSING",
+      absl::StrCat("data '", name, "' has no labels to train or measure with"),
+      {.field = absl::StrCat("data.", name),
+       .hint = "give class folders, or a manifest with the "
+               "header path,label"});
 }
 
 // Whether the job measures by the labels of its evaluation data.
@@ -112,10 +112,9 @@ bool ReadsLabels(const Job& job, const std::string& name) {
 // Labels fit the model's outputs.
 absl::Status CheckClasses(const Job& job) {
   const auto& data = job.file().data();
-  const bool reads =
-      std::any_of(data.begin(), data.end(), [&job](const auto& entry) {
-        return ReadsLabels(job, entry.first);
-      });
+  const bool reads = std::any_of(
+      data.begin(), data.end(),
+      [&job](const auto& entry) { return ReadsLabels(job, entry.first); });
   if (!reads) return absl::OkStatus();
   if (job.num_classes() == 0) {
     const graph::Value& out = job.model().value(job.model().outputs()[0]);
@@ -307,9 +306,10 @@ absl::Status Preflight(RunContext* context) {
     CONDENSE_RETURN_IF_ERROR(TryStep(job, task));
   }
   if (job.EvalLoader() == nullptr) {
-    context->narrator().Warn("NO_EVALUATION_DATA",
-                             "there is no evaluation data with labels: accuracy is not "
-                             "measured");
+    context->narrator().Warn(
+        "NO_EVALUATION_DATA",
+        "there is no evaluation data with labels: accuracy is not "
+        "measured");
   }
   if (job.requantizes()) {
     context->narrator().Warn(

@@ -438,7 +438,10 @@ TEST_F(RunJobTest, EveryWayOfQuantizingEndsInAFileThatAgrees) {
        "weights: {scheme: power_of_two}, activations: {scheme: power_of_two}"},
       {kProfile, "weights: {scheme: log2}, qat: {grids: calibrated}"},
       {kPacked, "weights: {scheme: ternary}, qat: {batch_norm: live}"},
-      {kPacked, "weights: {scheme: binary}, activations: {scheme: float}"}};
+      {kPacked, "weights: {scheme: binary}, activations: {scheme: float}"},
+      {kPacked,
+       "weights: {scheme: binary}, activations: {bits: 1}, qat: {batch_norm: "
+       "live, grids: calibrated}"}};
   int count = 0;
   for (const Case& c : cases) {
     const std::string folder = WriteJob(
@@ -510,8 +513,7 @@ TEST_F(RunJobTest, WithoutLabelsQatLearnsFromTheTeacherAlone) {
   WriteImages(digits_ + "/data/train", dir_ + "/pairs", "a,b,same");
   std::vector<std::string> digests;
   for (const char* name : {"paths", "pairs"}) {
-    const std::string folder =
-        WriteJob(name, QatRecipe("qat_data: unlabeled"));
+    const std::string folder = WriteJob(name, QatRecipe("qat_data: unlabeled"));
     GiveData(folder, "train", dir_ + "/" + name);
     const JobResult result = Run(folder);
     ASSERT_TRUE(result.status.ok()) << result.status;
@@ -537,11 +539,12 @@ TEST_F(RunJobTest, LabelsThatAreReadMustBeThere) {
 }
 
 TEST_F(RunJobTest, QatNeedsNoDataWhereTheModelKeepsItsStatistics) {
-  const std::string folder = WriteJob(
-      "job", std::string("data: {train: {samples: 64}, ") + kPreprocess +
-                 "}\nstages: [quantize: {mode: qat, qat_data: synthetic, "
-                 "batch_size: 32}]\n",
-      /*with_data=*/false);
+  const std::string folder =
+      WriteJob("job",
+               std::string("data: {train: {samples: 64}, ") + kPreprocess +
+                   "}\nstages: [quantize: {mode: qat, qat_data: synthetic, "
+                   "batch_size: 32}]\n",
+               /*with_data=*/false);
   const JobResult result = Run(folder);
   ASSERT_TRUE(result.status.ok()) << result.status;
   const auto stages = Report(folder)["stages"];
@@ -558,7 +561,8 @@ TEST_F(RunJobTest, SyntheticImagesAreTheSameAfterAnInterruption) {
       QatRecipe("qat_data: synthetic") + "budget: {time_seconds: 100000}\n";
   const std::string whole = WriteJob("whole", recipe);
   const std::string parts = WriteJob("parts", recipe, true, 0);
-  for (const std::string& folder : {whole, parts}) GiveData(folder, "train", "");
+  for (const std::string& folder : {whole, parts})
+    GiveData(folder, "train", "");
   ASSERT_TRUE(Run(whole).status.ok());
   int stops = 0;
   for (;; ++stops) {

@@ -45,9 +45,10 @@ absl::Status CheckSynthesis(const Job& job) {
       absl::StatusCode::kInvalidArgument, "NO_BATCH_NORM",
       "images are made from the statistics of batch normalisation; the model "
       "has none, or they were folded into its convolutions",
-      {.hint = "give the model as it was trained (TorchScript, or ONNX exported "
-               "in training mode), or images without labels and qat_data: "
-               "unlabeled"});
+      {.hint =
+           "give the model as it was trained (TorchScript, or ONNX exported "
+           "in training mode), or images without labels and qat_data: "
+           "unlabeled"});
 }
 
 void TakeSynthetic(const Job& job, const torch::Tensor& images) {

@@ -67,10 +67,9 @@ Tensor TotalVariation(const Tensor& u) {
 }
 
 bool HasStatistics(const Graph& graph) {
-  return std::any_of(graph.order().begin(), graph.order().end(),
-                     [&graph](NodeId id) {
-                       return KeepsStatistics(graph, graph.node(id));
-                     });
+  return std::any_of(
+      graph.order().begin(), graph.order().end(),
+      [&graph](NodeId id) { return KeepsStatistics(graph, graph.node(id)); });
 }
 
 Synthesizer::Synthesizer(const data::Preprocess& preprocess,
@@ -84,9 +83,9 @@ Synthesizer::Synthesizer(const data::Preprocess& preprocess,
   const Tensor std = PerChannel(preprocess.std, shape.channels);
   factor_ = (255 * preprocess.scale / std).to(device);
   shift_ = (-PerChannel(preprocess.mean, shape.channels) / std).to(device);
-  images_ = torch::zeros(
-      {options_.images, shape.height, shape.width, shape.channels},
-      torch::kUInt8);
+  images_ =
+      torch::zeros({options_.images, shape.height, shape.width, shape.channels},
+                   torch::kUInt8);
 }
 
 absl::StatusOr<std::unique_ptr<Synthesizer>> Synthesizer::Create(

@@ -13,9 +13,10 @@ using torch::Tensor;
 
 TEST(StatisticsLossTest, MatchesAHandComputedValue) {
   // Channel 0 is 1, 3, 5, 7: mean 4, variance 5; channel 1 is 2 throughout.
-  const Tensor x =
-      torch::tensor({1.0, 3.0, 2.0, 2.0, 5.0, 7.0, 2.0, 2.0}).view({2, 2, 1, 2});
-  const Tensor mean = torch::tensor({3.0, 2.5}), var = torch::tensor({4.0, 0.0});
+  const Tensor x = torch::tensor({1.0, 3.0, 2.0, 2.0, 5.0, 7.0, 2.0, 2.0})
+                       .view({2, 2, 1, 2});
+  const Tensor mean = torch::tensor({3.0, 2.5}),
+               var = torch::tensor({4.0, 0.0});
   const double first = 1.0 / 5 + std::pow(std::sqrt(6.0 / 5) - 1, 2);
   const double second = 0.25 / 1;
   EXPECT_NEAR(StatisticsLoss(x, mean, var, 1).item<double>(),
@@ -58,9 +59,9 @@ TEST(TotalVariationTest, GradientMatchesTheNumericalOne) {
 }
 
 std::unique_ptr<Synthesizer> Make(const SynthesisOptions& options) {
-  auto made = Synthesizer::Create(
-      training::BarsNet(), training::BarsOptions(true).preprocess, {1, 6, 6},
-      options);
+  auto made = Synthesizer::Create(training::BarsNet(),
+                                  training::BarsOptions(true).preprocess,
+                                  {1, 6, 6}, options);
   EXPECT_TRUE(made.ok()) << made.status();
   return *std::move(made);
 }
