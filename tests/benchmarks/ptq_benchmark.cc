@@ -214,8 +214,10 @@ Verification Verify(const torch::Tensor& embeddings,
   const double impostors = static_cast<double>(pairs.size()) - genuine;
   double accepted = 0, wrong = 0;
   Verification out;
-  for (const auto& [value, same] : pairs) {
-    (same ? accepted : wrong) += 1;
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    (pairs[i].second ? accepted : wrong) += 1;
+    // Equal scores are on the same side of any threshold.
+    if (i + 1 < pairs.size() && pairs[i + 1].first == pairs[i].first) continue;
     const double miss = 1 - accepted / genuine, alarm = wrong / impostors;
     if (alarm >= miss) {
       out.eer = (alarm + miss) / 2;

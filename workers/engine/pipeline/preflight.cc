@@ -285,7 +285,6 @@ absl::Status Preflight(RunContext* context) {
   const Job& job = context->job();
   CONDENSE_RETURN_IF_ERROR(CheckData(job));
   CONDENSE_RETURN_IF_ERROR(CheckClasses(job));
-  CONDENSE_RETURN_IF_ERROR(CheckSynthesis(job));
   CONDENSE_RETURN_IF_ERROR(CheckCompute(job));
   for (int i = 0; i < job.recipe().stages_size(); ++i) {
     if (job.recipe().stages(i).has_prune()) {
@@ -295,6 +294,7 @@ absl::Status Preflight(RunContext* context) {
   CONDENSE_RETURN_IF_ERROR(CheckProfiles(job));
   CONDENSE_RETURN_IF_ERROR(CheckBatches(job));
   CONDENSE_RETURN_IF_ERROR(TryForward(job));
+  CONDENSE_RETURN_IF_ERROR(CheckSynthesis(job));
   const std::vector<Task> tasks =
       PlanTasks(job.recipe(), static_cast<int>(job.profiles().size()));
   bool trained = false;

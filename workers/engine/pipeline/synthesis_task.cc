@@ -34,8 +34,10 @@ void TellStep(RunContext* context, const quantization::Synthesizer& images) {
 }  // namespace
 
 absl::Status CheckSynthesis(const Job& job) {
-  if (job.synthetic() == nullptr || quantization::HasStatistics(job.model())) {
-    return absl::OkStatus();
+  if (job.synthetic() == nullptr) return absl::OkStatus();
+  if (quantization::HasStatistics(job.model())) {
+    CONDENSE_ASSIGN_OR_RETURN(const auto images, SynthesizerOf(job));
+    return images->Step().status();
   }
   // A quantize stage is the last.
   return recipe::ErrorAt(

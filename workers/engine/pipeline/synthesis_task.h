@@ -6,8 +6,9 @@
 
 namespace condense::pipeline {
 
-// A stage whose qat_data is synthetic has a model to make images from.
-// INVALID_ARGUMENT with reason NO_BATCH_NORM.
+// A stage whose qat_data is synthetic has a model to make images from, and a
+// step of that runs on this machine. INVALID_ARGUMENT with reason
+// NO_BATCH_NORM; errors of the executor.
 absl::Status CheckSynthesis(const Job& job);
 
 // Makes the job's synthetic images from the original model, from where
