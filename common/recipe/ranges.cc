@@ -307,6 +307,15 @@ absl::Status CheckTraining(const Checker& check, const Training& training) {
   return absl::OkStatus();
 }
 
+// From `low` to 8, or 16.
+absl::Status CheckBits(const Checker& check, const std::string& key, bool has,
+                       int bits, int low) {
+  if (!has || bits == 16 || (bits >= low && bits <= 8)) return absl::OkStatus();
+  return check.Error(key, "OUT_OF_RANGE",
+                     absl::StrCat("'", check.At(key), "' must be from ", low,
+                                  " to 8, or 16, not ", bits));
+}
+
 absl::Status CheckPattern(const Checker& check, const std::string& key,
                           const std::string& pattern) {
   CONDENSE_RETURN_IF_ERROR(check.Required(key, !pattern.empty()));
@@ -345,44 +354,85 @@ absl::Status CheckPrune(const Checker& check, const v1::Prune& prune) {
   return absl::OkStatus();
 }
 
-// Bits that a scheme of weights can have.
-absl::Status CheckWeightBits(const Checker& check,
-                             const v1::WeightQuantization& weights) {
+// Bits that a scheme of weights can have, under this key.
+absl::Status CheckWeightBits(const Checker& check, const std::string& key,
+                             bool has, int bits, v1::Scheme scheme) {
   struct Limits {
     v1::Scheme scheme;
     const char* name;
     int low, high;
+    // 16 as well.
+    bool wide;
   };
-  constexpr Limits kLimits[] = {{v1::SYMMETRIC, "symmetric", 2, 8},
-                                {v1::POWER_OF_TWO, "power_of_two", 2, 8},
-                                {v1::LOG2, "log2", 2, 4},
-                                {v1::BINARY, "binary", 1, 1},
-                                {v1::TERNARY, "ternary", 2, 2}};
+  constexpr Limits kLimits[] = {{v1::SYMMETRIC, "symmetric", 2, 8, true},
+                                {v1::AFFINE, "affine", 2, 8, true},
+                                {v1::POWER_OF_TWO, "power_of_two", 2, 8, false},
+                                {v1::LOG2, "log2", 2, 4, false},
+                                {v1::BINARY, "binary", 1, 1, false},
+                                {v1::TERNARY, "ternary", 2, 2, false}};
+  CONDENSE_RETURN_IF_ERROR(CheckBits(check, key, has, bits, 1));
+  if (scheme == v1::SCHEME_UNSPECIFIED) scheme = v1::SYMMETRIC;
   for (const Limits& limits : kLimits) {
-    const bool is_default = weights.scheme() == v1::SCHEME_UNSPECIFIED &&
-                            limits.scheme == v1::SYMMETRIC;
-    if (!weights.has_bits() ||
-        (weights.scheme() != limits.scheme && !is_default) ||
-        (weights.bits() >= limits.low && weights.bits() <= limits.high)) {
+    if (!has || scheme != limits.scheme || (limits.wide && bits == 16) ||
+        (bits >= limits.low && bits <= limits.high)) {
       continue;
     }
-    const int nearest = weights.bits() < limits.low ? limits.low : limits.high;
     return check.Error(
-        "weights.bits", "UNSUPPORTED_COMBINATION",
+        key, "UNSUPPORTED_COMBINATION",
         absl::StrCat(limits.name, " weights have ", limits.low, " to ",
-                     limits.high, " bits; the nearest is ", nearest));
+                     limits.high, " bits", limits.wide ? ", or 16" : "",
+                     "; the nearest is ",
+                     bits < limits.low ? limits.low : limits.high));
   }
   return absl::OkStatus();
 }
 
-absl::Status CheckSchemes(const Checker& check, const v1::Quantize& quantize) {
-  const v1::Scheme weights = quantize.weights().scheme();
-  if (weights == v1::AFFINE || weights == v1::FLOAT) {
-    return check.Error("weights.scheme", "UNIMPLEMENTED_VALUE",
-                       "weights are quantized without zero point in this "
-                       "version; the nearest is symmetric",
-                       absl::StatusCode::kUnimplemented);
+// Weights that are not quantized have no numbers of their own.
+absl::Status CheckFloatWeights(const Checker& check,
+                               const v1::Quantize& quantize) {
+  const v1::WeightQuantization& weights = quantize.weights();
+  if (quantize.activations().scheme() == v1::FLOAT) {
+    return check.Error("activations.scheme", "UNSUPPORTED_COMBINATION",
+                       "neither weights nor activations are quantized; the "
+                       "nearest for activations is affine");
   }
+  bool bits = weights.has_bits();
+  for (const v1::QuantizeOverride& rule : quantize.overrides()) {
+    bits = bits || rule.has_bits();
+  }
+  if (!bits && weights.granularity() ==
+                   v1::WeightQuantization::GRANULARITY_UNSPECIFIED) {
+    return absl::OkStatus();
+  }
+  return check.Error("weights", "UNUSED_KEY",
+                     "weights of scheme float have neither bits nor "
+                     "granularity");
+}
+
+absl::Status CheckGranularity(const Checker& check,
+                              const v1::WeightQuantization& weights) {
+  const bool blocks = weights.granularity() == v1::WeightQuantization::BLOCK;
+  if (!blocks && weights.has_block_size()) {
+    return check.Error("weights.block_size", "UNUSED_KEY",
+                       "'block_size' goes with granularity block");
+  }
+  const v1::Scheme scheme = weights.scheme();
+  if (blocks && scheme != v1::SCHEME_UNSPECIFIED && scheme != v1::SYMMETRIC &&
+      scheme != v1::AFFINE) {
+    return check.Error("weights.granularity", "UNSUPPORTED_COMBINATION",
+                       "blocks are for symmetric and affine weights; the "
+                       "nearest for others is channel");
+  }
+  return check.Range("weights.block_size", weights.has_block_size(),
+                     weights.block_size(), 2, 4096);
+}
+
+absl::Status CheckSchemes(const Checker& check, const v1::Quantize& quantize) {
+  const v1::WeightQuantization& weights = quantize.weights();
+  if (weights.scheme() == v1::FLOAT) {
+    CONDENSE_RETURN_IF_ERROR(CheckFloatWeights(check, quantize));
+  }
+  CONDENSE_RETURN_IF_ERROR(CheckGranularity(check, weights));
   const v1::Scheme activations = quantize.activations().scheme();
   if (activations == v1::LOG2 || activations == v1::BINARY ||
       activations == v1::TERNARY) {
@@ -393,10 +443,11 @@ absl::Status CheckSchemes(const Checker& check, const v1::Quantize& quantize) {
   }
   if (activations == v1::SYMMETRIC && quantize.activations().bits() == 1) {
     return check.Error("activations.bits", "UNSUPPORTED_COMBINATION",
-                       "symmetric activations have 2 to 8 bits; the nearest "
+                       "symmetric activations have 2 to 8 bits, or 16; the nearest "
                        "scheme of 1 bit is affine");
   }
-  return CheckWeightBits(check, quantize.weights());
+  return CheckWeightBits(check, "weights.bits", weights.has_bits(),
+                         weights.bits(), weights.scheme());
 }
 
 absl::Status CheckQat(const Checker& check, const v1::Quantize& quantize) {
@@ -414,6 +465,19 @@ absl::Status CheckQat(const Checker& check, const v1::Quantize& quantize) {
     return check.Error(
         "qat.grids", "UNSUPPORTED_COMBINATION",
         "lsq learns scales of folded weights: batch_norm folded");
+  }
+  const bool affine = quantize.weights().scheme() == v1::AFFINE;
+  if (affine && qat.batch_norm() == v1::Qat::LIVE) {
+    return check.Error("qat.batch_norm", "UNSUPPORTED_COMBINATION",
+                       "affine weights change where live batch normalisation "
+                       "is folded; the nearest is folded");
+  }
+  if (qat.grids() == v1::Qat::LSQ &&
+      (affine ||
+       quantize.weights().granularity() == v1::WeightQuantization::BLOCK)) {
+    return check.Error("qat.grids", "UNSUPPORTED_COMBINATION",
+                       "lsq learns symmetric scales per channel or tensor; the "
+                       "nearest is following");
   }
   const bool learns =
       qat.grids() == v1::Qat::LSQ || qat.grids() == v1::Qat::PACT;
@@ -444,7 +508,11 @@ absl::Status CheckPtqSchemes(const Checker& check,
     return check.Error("ptq.min_snr_db", "UNSUPPORTED_COMBINATION",
                        "layers are measured with symmetric weights only");
   }
-  if (quantize.activations().scheme() != v1::FLOAT) return absl::OkStatus();
+  if (scheme == v1::FLOAT && ptq.bias_correction()) {
+    return check.Error("ptq.bias_correction", "UNSUPPORTED_COMBINATION",
+                       "biases are corrected where weights are quantized");
+  }
+  if (ActivationScheme(quantize) != v1::FLOAT) return absl::OkStatus();
   const std::pair<const char*, bool> needs_activations[] = {
       {"rounding", rounds},
       {"bias_correction", ptq.bias_correction()},
@@ -514,12 +582,9 @@ absl::Status CheckQuantize(const Checker& check, const v1::Quantize& quantize) {
   CONDENSE_RETURN_IF_ERROR(CheckQatData(check, quantize));
   CONDENSE_RETURN_IF_ERROR(CheckPtq(check, quantize));
   CONDENSE_RETURN_IF_ERROR(CheckTraining(check, quantize));
-  CONDENSE_RETURN_IF_ERROR(check.Range("weights.bits",
-                                       quantize.weights().has_bits(),
-                                       quantize.weights().bits(), 1, 8));
-  CONDENSE_RETURN_IF_ERROR(check.Range("activations.bits",
-                                       quantize.activations().has_bits(),
-                                       quantize.activations().bits(), 1, 8));
+  CONDENSE_RETURN_IF_ERROR(CheckBits(check, "activations.bits",
+                                     quantize.activations().has_bits(),
+                                     quantize.activations().bits(), 1));
   CONDENSE_RETURN_IF_ERROR(CheckSchemes(check, quantize));
   CONDENSE_RETURN_IF_ERROR(check.Range(
       "activations.percentile", quantize.activations().has_percentile(),
@@ -528,8 +593,9 @@ absl::Status CheckQuantize(const Checker& check, const v1::Quantize& quantize) {
     const std::string at = absl::StrCat("overrides[", i, "].");
     const v1::QuantizeOverride& rule = quantize.overrides(i);
     CONDENSE_RETURN_IF_ERROR(CheckPattern(check, at + "match", rule.match()));
-    CONDENSE_RETURN_IF_ERROR(
-        check.Range(at + "bits", rule.has_bits(), rule.bits(), 2, 8));
+    CONDENSE_RETURN_IF_ERROR(CheckWeightBits(check, at + "bits",
+                                             rule.has_bits(), rule.bits(),
+                                             quantize.weights().scheme()));
   }
   return absl::OkStatus();
 }
@@ -570,6 +636,22 @@ absl::Status CheckGates(const ParsedRecipe& parsed) {
                                        gates.max_size_bytes(), 1, 1e15));
   return check.Range("max_latency_ms", gates.has_max_latency_ms(),
                      gates.max_latency_ms(), 0, 1e9, true);
+}
+
+v1::Scheme ActivationScheme(const v1::Quantize& quantize) {
+  const v1::ActivationQuantization& activations = quantize.activations();
+  if (activations.scheme() != v1::SCHEME_UNSPECIFIED) {
+    return activations.scheme();
+  }
+  const bool silent = !activations.has_bits() &&
+                      !activations.has_percentile() &&
+                      activations.observer() ==
+                          v1::ActivationQuantization::OBSERVER_UNSPECIFIED;
+  const v1::WeightQuantization& weights = quantize.weights();
+  const bool in_float =
+      weights.granularity() == v1::WeightQuantization::BLOCK ||
+      weights.bits() == 16;
+  return silent && in_float ? v1::FLOAT : v1::AFFINE;
 }
 
 absl::Status CheckRecipe(const ParsedRecipe& parsed) {

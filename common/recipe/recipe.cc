@@ -215,14 +215,17 @@ void ResolveQuantize(v1::Quantize* quantize) {
   if (weights->scheme() == v1::SCHEME_UNSPECIFIED) {
     weights->set_scheme(v1::SYMMETRIC);
   }
-  if (weights->granularity() ==
-      v1::WeightQuantization::GRANULARITY_UNSPECIFIED) {
+  if (weights->scheme() != v1::FLOAT &&
+      weights->granularity() ==
+          v1::WeightQuantization::GRANULARITY_UNSPECIFIED) {
     weights->set_granularity(v1::WeightQuantization::CHANNEL);
   }
-  v1::ActivationQuantization* activations = quantize->mutable_activations();
-  if (activations->scheme() == v1::SCHEME_UNSPECIFIED) {
-    activations->set_scheme(v1::AFFINE);
+  if (weights->granularity() == v1::WeightQuantization::BLOCK &&
+      !weights->has_block_size()) {
+    weights->set_block_size(32);
   }
+  v1::ActivationQuantization* activations = quantize->mutable_activations();
+  activations->set_scheme(ActivationScheme(*quantize));
   if (activations->observer() ==
       v1::ActivationQuantization::OBSERVER_UNSPECIFIED) {
     activations->set_observer(v1::ActivationQuantization::MSE);

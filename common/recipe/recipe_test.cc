@@ -212,8 +212,6 @@ TEST(ParseRecipeTest, RefusesNumbersThatDoNotGoTogether) {
             "UNSUPPORTED_COMBINATION stages[0].quantize.weights.bits");
   EXPECT_EQ(quantize("mode: ptq, weights: {bits: 1}"),
             "UNSUPPORTED_COMBINATION stages[0].quantize.weights.bits");
-  EXPECT_EQ(quantize("mode: ptq, weights: {scheme: affine}"),
-            "UNIMPLEMENTED_VALUE stages[0].quantize.weights.scheme");
   EXPECT_EQ(quantize("mode: ptq, activations: {scheme: ternary}"),
             "UNIMPLEMENTED_VALUE stages[0].quantize.activations.scheme");
   EXPECT_EQ(quantize("mode: ptq, activations: {bits: 9}"),
@@ -245,6 +243,48 @@ TEST(ParseRecipeTest, RefusesNumbersThatDoNotGoTogether) {
   EXPECT_EQ(quantize("mode: ptq, weights: {scheme: ternary}, "
                      "activations: {scheme: float}"),
             "accepted");
+}
+
+TEST(ParseRecipeTest, RefusesFormsOfWeightsThatDoNotGoTogether) {
+  const auto refusal = [](const std::string& keys) {
+    const std::string text = Refusal("stages:\n  - quantize: {" + keys + "}");
+    return text.substr(0, text.find(' ', text.find(' ') + 1));
+  };
+  const std::string at = " stages[0].quantize.";
+  for (const char* accepted :
+       {"mode: ptq, weights: {scheme: affine, bits: 16}",
+        "mode: ptq, weights: {granularity: block, block_size: 16}",
+        "mode: ptq, weights: {scheme: float}",
+        "mode: ptq, activations: {bits: 16}",
+        "mode: qat, overrides: [{match: a, bits: 16}]"}) {
+    EXPECT_EQ(refusal(accepted), "accepted") << accepted;
+  }
+  EXPECT_EQ(refusal("mode: ptq, weights: {bits: 12}"),
+            "OUT_OF_RANGE" + at + "weights.bits");
+  EXPECT_EQ(refusal("mode: ptq, weights: {scheme: log2, bits: 16}"),
+            "UNSUPPORTED_COMBINATION" + at + "weights.bits");
+  EXPECT_EQ(refusal("mode: ptq, weights: {scheme: log2}, "
+                    "overrides: [{match: a, bits: 8}]"),
+            "UNSUPPORTED_COMBINATION" + at + "overrides[0].bits");
+  EXPECT_EQ(refusal("mode: ptq, weights: {block_size: 16}"),
+            "UNUSED_KEY" + at + "weights.block_size");
+  EXPECT_EQ(refusal("mode: ptq, weights: {granularity: block, block_size: 1}"),
+            "OUT_OF_RANGE" + at + "weights.block_size");
+  EXPECT_EQ(refusal("mode: ptq, weights: {granularity: block, scheme: log2}"),
+            "UNSUPPORTED_COMBINATION" + at + "weights.granularity");
+  EXPECT_EQ(refusal("mode: ptq, weights: {granularity: block}, "
+                    "ptq: {rounding: gptq}"),
+            "UNSUPPORTED_COMBINATION" + at + "ptq.rounding");
+  EXPECT_EQ(refusal("mode: ptq, weights: {scheme: float, bits: 4}"),
+            "UNUSED_KEY" + at + "weights");
+  EXPECT_EQ(refusal("mode: ptq, weights: {scheme: float}, "
+                    "activations: {scheme: float}"),
+            "UNSUPPORTED_COMBINATION" + at + "activations.scheme");
+  EXPECT_EQ(refusal("mode: qat, weights: {scheme: affine}, qat: {grids: lsq}"),
+            "UNSUPPORTED_COMBINATION" + at + "qat.grids");
+  EXPECT_EQ(refusal("mode: qat, weights: {scheme: affine}, "
+                    "qat: {batch_norm: live}"),
+            "UNSUPPORTED_COMBINATION" + at + "qat.batch_norm");
 }
 
 TEST(ParseRecipeTest, RefusesAnLrShapeThatTheScheduleDoesNotRead) {
@@ -329,6 +369,32 @@ TEST(ResolveRecipeTest, TechniquesAreOffWhereTheSchemesDoNotTakeThem) {
   EXPECT_EQ(floats.rounding(), v1::Ptq::NEAREST);
   EXPECT_FALSE(floats.equalize() || floats.pixel_grid());
   EXPECT_EQ(floats.smooth(), 0);
+}
+
+TEST(ResolveRecipeTest, ActivationsAreFloatWhereWeightsAreComputedInFloat) {
+  const auto resolved = [](const std::string& schemes) {
+    v1::Recipe recipe =
+        ParseRecipe("stages: [quantize: {mode: ptq" + schemes + "}]")->recipe;
+    ResolveRecipe(&recipe);
+    const auto again = ParseRecipe(RecipeToYaml(recipe));
+    EXPECT_TRUE(again.ok()) << ErrorText(again.status());
+    return recipe.stages(0).quantize();
+  };
+  const v1::Quantize blocks = resolved(", weights: {granularity: block}");
+  EXPECT_EQ(blocks.weights().block_size(), 32);
+  EXPECT_EQ(blocks.activations().scheme(), v1::FLOAT);
+  EXPECT_EQ(blocks.ptq().rounding(), v1::Ptq::NEAREST);
+  EXPECT_EQ(resolved(", weights: {bits: 16}").activations().scheme(),
+            v1::FLOAT);
+  // What is asked for stays.
+  EXPECT_EQ(resolved(", weights: {bits: 16}, activations: {bits: 8}")
+                .activations()
+                .scheme(),
+            v1::AFFINE);
+  const v1::Quantize activations = resolved(", weights: {scheme: float}");
+  EXPECT_EQ(activations.activations().scheme(), v1::AFFINE);
+  EXPECT_EQ(activations.ptq().rounding(), v1::Ptq::NEAREST);
+  EXPECT_TRUE(activations.ptq().pixel_grid());
 }
 
 TEST(ApplyGateOverridesTest, ReplacesAndChecks) {

@@ -23,6 +23,18 @@ PTQ = [
     ("w4a8 int4 file", INT4, "weights: {bits: 4}"),
     ("w4 alone, int4 file", INT4, "weights: {bits: 4}, activations: {scheme: float}"),
     ("log2 w4a8", PROFILE, "weights: {scheme: log2}"),
+    ("w4 alone, affine", INT4, "weights: {bits: 4, scheme: affine}, activations: {scheme: float}"),
+    ("w4 alone, blocks of 32", INT4, "weights: {bits: 4, granularity: block}"),
+    ("w4 alone, blocks of 16", INT4, "weights: {bits: 4, granularity: block, block_size: 16}"),
+    ("w4 alone, affine blocks of 32", INT4, "weights: {bits: 4, scheme: affine, granularity: block}"),
+    ("w3 alone", INT4, "weights: {bits: 3}, activations: {scheme: float}"),
+    ("w3 alone, blocks of 32", INT4, "weights: {bits: 3, granularity: block}"),
+    ("w4a8 affine, int4 file", INT4, "weights: {bits: 4, scheme: affine}"),
+    ("w8 alone", PROFILE, "activations: {scheme: float}"),
+    ("w16 alone", PROFILE, "weights: {bits: 16}"),
+    ("a8 alone", PROFILE, "weights: {scheme: float}"),
+    ("a4 alone", PROFILE, "weights: {scheme: float}, activations: {bits: 4}"),
+    ("w4a16, int4 file", INT4, "weights: {bits: 4}, activations: {bits: 16}"),
 ]
 QAT = [
     ("w8a8 following", PROFILE, "qat: {grids: following}"),
@@ -35,6 +47,9 @@ QAT = [
     ("w4a4 live batch norm", PROFILE, "weights: {bits: 4}, activations: {bits: 4}, qat: {batch_norm: live}"),
     ("w2a8", PROFILE, "weights: {bits: 2}"),
     ("w2a8 lsq", PROFILE, "weights: {bits: 2}, qat: {grids: lsq}"),
+    ("w2 alone, int4 file", INT4, "weights: {bits: 2}, activations: {scheme: float}"),
+    ("w2 alone, blocks of 32", INT4, "weights: {bits: 2, granularity: block}"),
+    ("w2a8 affine, int4 file", INT4, "weights: {bits: 2, scheme: affine}"),
     ("log2 w4a8", PROFILE, "weights: {scheme: log2}"),
     ("ternary, int4 file", INT4, "weights: {scheme: ternary}"),
     ("ternary live, int4 file", INT4, "weights: {scheme: ternary}, qat: {batch_norm: live}"),
@@ -95,7 +110,7 @@ def model_of(what, name, model):
 
 
 def report_row(what, mode, name, profile, settings, seeds, model, config, data, training):
-    for seed in range(1, seeds + 1 if mode == "qat" else 2):
+    for seed in range(1, seeds + 1):
         stage = ", ".join(part for part in (f"mode: {mode}", settings, training if mode == "qat" else "") if part)
         recipe = f"data: {{{config}}}\nseed: {seed}\nstages: [quantize: {{{stage}}}]\n"
         report = run_engine(model, recipe, data, [profile])[profile]

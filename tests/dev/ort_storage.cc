@@ -163,6 +163,9 @@ std::vector<OrtCase> StorageForms() {
       Quantized("int16", {"int16", -32767, 32767, -1, 0, 0, "int16"}),
       Quantized("uint16", {"uint16", 0, 65535, -1, 0, 32768}),
   };
+  // Without a DequantizeLinear for them.
+  cases.push_back(Quantized("int16_opset17", {"int16", -32767, 32767, 1}));
+  cases.back().options.model.opset = 17;
   AddCodebooks(&cases);
   std::vector<float> mostly(kIn * kOut, 0);
   mostly[5] = 2;

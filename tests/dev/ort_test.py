@@ -3,6 +3,9 @@
 
   artifacts  the digits example, both profiles: the exported file in ONNX Runtime
              against the in-training simulation on all 360 evaluation images
+  forms      the digits example, quantized in every form in which weights and
+             activations can be stored: ONNX Runtime and our own run of each file
+             give the same classes
   models     every model of CONDENSE_SHARED, written in opset 13, 17 and 21:
              outputs agree to 1e-5 of the greatest
   operators  what came with opsets 18 to 21, one file per case
@@ -94,6 +97,46 @@ def artifacts(work):
         assert abs(top1 - report["compressed"]["metrics"]["top1"]) <= 0.005, "the report's accuracy is another"
 
 
+FORMS = [
+    ("vnni", "mode: ptq, weights: {bits: 16}"),
+    ("vnni", "mode: ptq, overrides: [{match: '*Conv*', bits: 16}]"),
+    ("vnni", "mode: ptq, weights: {scheme: affine}, activations: {scheme: float}"),
+    ("vnni", "mode: ptq, weights: {scheme: affine, bits: 16}, activations: {scheme: float}"),
+    ("vnni", "mode: ptq, weights: {scheme: float}"),
+    ("int4", "mode: ptq, weights: {bits: 16}"),
+    ("int4", "mode: ptq, weights: {granularity: block}"),
+    ("int4", "mode: ptq, weights: {granularity: block, block_size: 16, bits: 2}"),
+    ("int4", "mode: ptq, weights: {scheme: affine}"),
+    ("int4", "mode: ptq, weights: {scheme: affine, granularity: block}"),
+    ("int4", "mode: ptq, activations: {bits: 16}"),
+    ("int4", "mode: ptq, activations: {bits: 16, scheme: symmetric}, weights: {bits: 16}"),
+    ("int4", "mode: ptq, weights: {scheme: float}, activations: {bits: 16}"),
+]
+
+
+def forms(work):
+    profiles = {"vnni": "onnxruntime-cpu-x86-vnni", "int4": "onnxruntime-opset21-int4"}
+    pixels = gzip.decompress((DIGITS / "data/test/digits-images-idx3-ubyte.gz").read_bytes())[16:]
+    count = len(pixels) // 64
+    write_npy(work / "in" / "input_0.npy", (count, 1, 8, 8), [(p * 0.00416666666666667 - 0.305) / 0.376 for p in pixels])
+    for i, (name, stage) in enumerate(FORMS):
+        job = work / str(i)
+        job.mkdir()
+        (job / "recipe.yaml").write_text(
+            "data: {calibration: {source: train, samples: 128}, preprocess: {scale: 0.00416666666666667, mean: [0.305], "
+            f"std: [0.376], color: gray}}}}\nstages: [quantize: {{{stage}}}]\n")
+        (job / "job.json").write_text(json.dumps({
+            "model": str(DIGITS / "model.onnx"), "recipe": "recipe.yaml", "profiles": [profiles[name]],
+            "data": {"train": str(DIGITS / "data/train"), "test": str(DIGITS / "data/test")}}))
+        subprocess.run([str(ENGINE), "run", str(job)], check=True, stdout=subprocess.DEVNULL)
+        model = job / "artifacts" / profiles[name] / "model.onnx"
+        theirs, ours = ort(model, work / "in", job / "ort"), infer(model, work / "in", job / "engine")
+        same = sum(a == b for a, b in zip(classes(theirs, count), classes(ours, count))) / count
+        print(json.dumps({"profile": name, "quantize": stage, "size_bytes": model.stat().st_size, "agreement_top1": same,
+                          "max_abs": max(abs(a - b) for a, b in zip(theirs, ours)), "samples": count}))
+        assert same >= 0.995, "ONNX Runtime does something else"
+
+
 def compare(work, what, tolerance, *arguments, level="all"):
     """Files that ort_files writes, by ort_compare.js: none may differ by more."""
     tool = pathlib.Path(os.environ["CONDENSE_BINARY_DIR"]) / "tests" / "ort_files"
@@ -123,4 +166,4 @@ if __name__ == "__main__":
     if not (SOURCE / ".dev-tools" / "onnxruntime" / "node_modules").exists() or not shutil.which("node"):
         skip("ONNX Runtime is not here; scripts/dev-tools installs it")
     with tempfile.TemporaryDirectory(prefix="condense-ort-") as folder:
-        {"artifacts": artifacts, "models": models, "operators": operators, "storage": storage}[sys.argv[1]](pathlib.Path(folder))
+        {"artifacts": artifacts, "forms": forms, "models": models, "operators": operators, "storage": storage}[sys.argv[1]](pathlib.Path(folder))

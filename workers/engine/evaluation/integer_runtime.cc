@@ -6,13 +6,13 @@
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "workers/engine/evaluation/constants.h"
 #include "workers/engine/evaluation/kernels.h"
 
 namespace condense::evaluation {
 namespace {
 
 using graph::Graph;
-using graph::kNoNode;
 using graph::kNoValue;
 using graph::Node;
 using graph::NodeId;
@@ -27,45 +27,6 @@ bool IsPlainGemm(const Node& node) {
   return !node.Is("Gemm") ||
          (node.Float("alpha", 1) == 1 && node.Float("beta", 1) == 1 &&
           node.Int("transA", 0) == 0);
-}
-
-// The DequantizeLinear of a constant that makes this value, or kNoNode.
-NodeId ConstantDequantizer(const Graph& graph, ValueId id) {
-  const NodeId producer = graph.value(id).producer;
-  if (producer == kNoNode) return kNoNode;
-  const Node& node = graph.node(producer);
-  return node.Is("DequantizeLinear") && graph.IsConstant(node.inputs[0])
-             ? producer
-             : kNoNode;
-}
-
-Constant ReadConstant(const Graph& graph, ValueId id) {
-  Constant out;
-  if (const graph::Tensor* tensor = graph.ConstantOf(id)) {
-    out.dims = tensor->dims();
-    out.values = tensor->ToFloats();
-    return out;
-  }
-  const Node& node = graph.node(ConstantDequantizer(graph, id));
-  const graph::Tensor& tensor = *graph.ConstantOf(node.inputs[0]);
-  out.dims = tensor.dims();
-  for (int64_t level : tensor.ToInts()) {
-    out.levels.push_back(static_cast<int32_t>(level));
-  }
-  out.scales = graph.ConstantOf(node.inputs[1])->ToFloats();
-  // Values too, for a layer whose input is in float.
-  int64_t inner = 1;
-  int64_t axis = node.Int("axis", 1);
-  if (axis < 0) axis += tensor.rank();
-  for (int64_t i = axis + 1; i < tensor.rank(); ++i) inner *= out.dims[i];
-  for (size_t i = 0; i < out.levels.size(); ++i) {
-    const size_t channel = out.scales.size() == 1
-                               ? 0
-                               : static_cast<int64_t>(i) / inner %
-                                     static_cast<int64_t>(out.scales.size());
-    out.values.push_back(out.levels[i] * out.scales[channel]);
-  }
-  return out;
 }
 
 // To rows of [out, in], which Gemm without transB and MatMul are not.
@@ -83,25 +44,34 @@ Constant Transposed(const Constant& in) {
   return out;
 }
 
-bool IsWeight(const Graph& graph, ValueId id) {
-  return id != kNoValue &&
-         (graph.IsConstant(id) || ConstantDequantizer(graph, id) != kNoNode);
+// The integers of QuantizeLinear: those of its zero point's type.
+struct Range {
+  double low = 0;
+  double high = 255;
+};
+
+Range RangeOf(graph::DType dtype) {
+  const double count = std::exp2(graph::DTypeBits(dtype));
+  const bool is_signed = dtype == graph::DType::kInt4 ||
+                         dtype == graph::DType::kInt8 ||
+                         dtype == graph::DType::kInt16;
+  return is_signed ? Range{-count / 2, count / 2 - 1} : Range{0, count - 1};
 }
 
 Activation Quantize(const Graph& graph, const Node& node, const Activation& x) {
   Activation y;
   y.dims = x.dims;
   y.scale = graph.ConstantOf(node.inputs[1])->ToFloats()[0];
-  bool is_signed = false;
+  Range range;
   if (const graph::Tensor* zero = graph.ConstantOf(node.input(2))) {
     y.zero_point = static_cast<int32_t>(zero->ToInts()[0]);
-    is_signed = zero->dtype() == graph::DType::kInt8;
+    range = RangeOf(zero->dtype());
   }
-  const double low = is_signed ? -128 : 0, high = is_signed ? 127 : 255;
   y.levels.reserve(x.values.size());
   for (float v : x.values) {
     const double level = std::nearbyint(double{v} / y.scale) + y.zero_point;
-    y.levels.push_back(static_cast<int32_t>(std::clamp(level, low, high)));
+    y.levels.push_back(
+        static_cast<int32_t>(std::clamp(level, range.low, range.high)));
   }
   return y;
 }
@@ -139,6 +109,9 @@ class Session {
     }
     std::vector<Activation> outputs;
     for (ValueId id : graph_.outputs()) {
+      if (IsStoredConstant(graph_, id)) {
+        CONDENSE_ASSIGN_OR_RETURN(values_[id], Stored(id));
+      }
       FillValues(&values_[id]);
       outputs.push_back(values_[id]);
     }
@@ -153,21 +126,22 @@ class Session {
 
   absl::Status Step(const Node& node) {
     const ValueId out = node.outputs[0];
+    // Read where it is used.
+    if (IsStoredConstant(graph_, out)) return absl::OkStatus();
     if (node.Is("QuantizeLinear")) {
       FillValues(&values_[node.inputs[0]]);
       Put(out, Quantize(graph_, node, values_[node.inputs[0]]));
       return absl::OkStatus();
     }
     if (node.Is("DequantizeLinear")) {
-      // Of a constant: read where it is used. Else the levels go on.
-      if (!graph_.IsConstant(node.inputs[0])) {
-        Put(out, values_[node.inputs[0]]);
-      }
+      // The levels go on.
+      Put(out, values_[node.inputs[0]]);
       return absl::OkStatus();
     }
     if (IsLinear(node) && IsPlainGemm(node) &&
-        IsWeight(graph_, node.input(1))) {
-      Put(out, Linear(node));
+        IsStoredConstant(graph_, node.input(1))) {
+      CONDENSE_ASSIGN_OR_RETURN(Activation y, Linear(node));
+      Put(out, std::move(y));
       return absl::OkStatus();
     }
     std::vector<const Activation*> inputs;
@@ -181,6 +155,9 @@ class Session {
         const graph::Tensor& tensor = *graph_.ConstantOf(node.inputs[i]);
         constants[i].dims = tensor.dims();
         constants[i].values = FloatsOf(tensor);
+        inputs.push_back(&constants[i]);
+      } else if (IsStoredConstant(graph_, node.inputs[i])) {
+        CONDENSE_ASSIGN_OR_RETURN(constants[i], Stored(node.inputs[i]));
         inputs.push_back(&constants[i]);
       } else {
         FillValues(&values_[node.inputs[i]]);
@@ -205,13 +182,24 @@ class Session {
     return absl::OkStatus();
   }
 
-  Activation Linear(const Node& node) {
+  absl::StatusOr<Activation> Stored(ValueId id) {
+    CONDENSE_ASSIGN_OR_RETURN(Constant constant, ReadConstant(graph_, id));
+    Activation out;
+    out.dims = std::move(constant.dims);
+    out.values = std::move(constant.values);
+    return out;
+  }
+
+  absl::StatusOr<Activation> Linear(const Node& node) {
     Activation& x = values_[node.inputs[0]];
-    Constant weight = ReadConstant(graph_, node.inputs[1]);
+    CONDENSE_ASSIGN_OR_RETURN(Constant weight,
+                              ReadConstant(graph_, node.inputs[1]));
     if (!x.quantized() || weight.levels.empty()) FillValues(&x);
     Constant bias;
     const bool has_bias = !node.Is("MatMul") && node.input(2) != kNoValue;
-    if (has_bias) bias = ReadConstant(graph_, node.inputs[2]);
+    if (has_bias) {
+      CONDENSE_ASSIGN_OR_RETURN(bias, ReadConstant(graph_, node.inputs[2]));
+    }
     if (node.Is("Conv")) {
       return RunConv(node, x, weight, has_bias ? &bias : nullptr);
     }
@@ -232,14 +220,14 @@ absl::StatusOr<std::unique_ptr<IntegerRuntime>> IntegerRuntime::Create(
     const Graph* graph, Others others) {
   for (NodeId id : graph->order()) {
     const Node& node = graph->node(id);
+    const bool stored = IsStoredConstant(*graph, node.input(1));
     const bool known = node.Is("QuantizeLinear") ||
                        node.Is("DequantizeLinear") ||
                        HasFloatKernel(*graph, node) ||
-                       (IsLinear(node) && IsPlainGemm(node) &&
-                        IsWeight(*graph, node.input(1)));
+                       IsStoredConstant(*graph, node.outputs[0]) ||
+                       (IsLinear(node) && IsPlainGemm(node) && stored);
     const bool stored_weight =
-        IsLinear(node) && node.input(1) != kNoValue &&
-        ConstantDequantizer(*graph, node.input(1)) != kNoNode;
+        IsLinear(node) && stored && !graph->IsConstant(node.inputs[1]);
     if (known || (others != nullptr && !stored_weight)) continue;
     return MakeError(absl::StatusCode::kUnimplemented, "NO_VERIFIER",
                      absl::StrCat("the verifier cannot run ", node.op),

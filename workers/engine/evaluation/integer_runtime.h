@@ -28,9 +28,11 @@ struct Activation {
 
 // Runs an exported graph with QuantizeLinear and DequantizeLinear nodes in
 // plain C++: it shares no code with the training simulation. Conv, Gemm and
-// MatMul whose inputs are quantized accumulate int8 products in 32 bits, add
-// the int32 bias of scale s_x * s_w, and are rescaled in double precision; the
-// rest runs in float. Also runs float models. Thread-safe: one instance may run
+// MatMul whose inputs are quantized accumulate products of integers exactly (in
+// 32 bits where they fit, else in 64), add the int32 bias of scale s_x * s_w,
+// and are rescaled in double precision. The rest runs in float, and so do
+// weights whose scales stand per block or that plain operators make of
+// integers. Also runs float models. Thread-safe: one instance may run
 // on many threads.
 class IntegerRuntime {
  public:

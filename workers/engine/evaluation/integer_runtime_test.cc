@@ -139,5 +139,73 @@ TEST(IntegerRuntimeTest, AScaledGemmIsRefusedRatherThanMisread) {
             "NO_VERIFIER");
 }
 
+// x [1, 2] through a quantizer of 16 bits with scale 1.
+ValueId Wide(QdqGraph* g) {
+  const ValueId x = g->Input({1, 2});
+  const ValueId s = g->graph.AddConstant("s", Tensor::Scalar<float>(1));
+  const ValueId z = g->graph.AddConstant("z", Tensor::Scalar<uint16_t>(1000));
+  return g->Add("DequantizeLinear",
+                {g->Add("QuantizeLinear", {x, s, z}), s, z});
+}
+
+TEST(IntegerRuntimeTest, SumsOf16BitIntegersAreExact) {
+  QdqGraph g;
+  const ValueId x = Wide(&g);
+  const ValueId w = g.graph.AddConstant(
+      "w", Tensor::Of<int16_t>({1, 2}, std::vector<int16_t>{32767, 32766}));
+  const ValueId ws = g.graph.AddConstant("ws", Tensor::Scalar<float>(1));
+  g.graph.AddOutput(g.Add("Gemm", {x, g.Add("DequantizeLinear", {w, ws})},
+                          {{"transB", int64_t{1}}}));
+  // 60000 * 32767 + (65535 - 1000) * 32766 is beyond 32 bits; 70000 saturates.
+  EXPECT_EQ(g.Run({1, 2}, {60000, 70000}),
+            (std::vector<float>{static_cast<float>(4080573810.0)}));
+}
+
+TEST(IntegerRuntimeTest, WeightsHaveZeroPointsPerChannel) {
+  QdqGraph g;
+  const ValueId x = g.Qdq(g.Input({1, 2}), 0.5f, 4);
+  const ValueId w = g.graph.AddConstant(
+      "w", Tensor::Of<uint8_t>({2, 2}, std::vector<uint8_t>{5, 9, 0, 15}));
+  const ValueId s = g.graph.AddConstant(
+      "ws", Tensor::Of<float>({2}, std::vector<float>{0.25f, 0.5f}));
+  const ValueId z = g.graph.AddConstant(
+      "wz", Tensor::Of<uint8_t>({2}, std::vector<uint8_t>{8, 1}));
+  const ValueId weight =
+      g.Add("DequantizeLinear", {w, s, z}, {{"axis", int64_t{0}}});
+  g.graph.AddOutput(g.Add("Gemm", {x, weight}, {{"transB", int64_t{1}}}));
+  // x = 1.5, -1; w = [-3, 1] / 4 and [-1, 14] / 2.
+  EXPECT_EQ(g.Run({1, 2}, {1.5f, -1}), (std::vector<float>{-1.375f, -7.75f}));
+}
+
+TEST(IntegerRuntimeTest, WeightsInBlocksAreReadThroughTheirReshape) {
+  QdqGraph g;
+  const ValueId x = g.Input({1, 1, 1, 3});
+  const ValueId w = g.graph.AddConstant(
+      "w", Tensor::Of<int8_t>({1, 3}, std::vector<int8_t>{1, 2, 3}));
+  const ValueId s = g.graph.AddConstant(
+      "ws", Tensor::Of<float>({1, 2}, std::vector<float>{10, 100}));
+  const ValueId rows =
+      g.Add("DequantizeLinear", {w, s},
+            {{"axis", int64_t{1}}, {"block_size", int64_t{2}}});
+  const ValueId dims = g.graph.AddConstant(
+      "dims", Tensor::Of<int64_t>({4}, std::vector<int64_t>{1, 1, 1, 3}));
+  g.graph.AddOutput(g.Add("Conv", {x, g.Add("Reshape", {rows, dims})}));
+  // 10 and 20, then 300.
+  EXPECT_EQ(g.Run({1, 1, 1, 3}, {1, 2, 3}), (std::vector<float>{950}));
+}
+
+TEST(IntegerRuntimeTest, PlainOperatorsMakeWeightsOfIntegers) {
+  QdqGraph g;
+  const ValueId x = g.Input({1, 2});
+  const ValueId w = g.graph.AddConstant(
+      "w", Tensor::Of<int16_t>({2, 2}, std::vector<int16_t>{300, -2, 5, 7}));
+  const ValueId s = g.graph.AddConstant(
+      "ws", Tensor::Of<float>({2, 1}, std::vector<float>{0.5f, 2}));
+  const ValueId weight =
+      g.Add("Mul", {g.Add("Cast", {w}, {{"to", std::string("float32")}}), s});
+  g.graph.AddOutput(g.Add("Gemm", {x, weight}, {{"transB", int64_t{1}}}));
+  EXPECT_EQ(g.Run({1, 2}, {1, 10}), (std::vector<float>{140, 150}));
+}
+
 }  // namespace
 }  // namespace condense::evaluation

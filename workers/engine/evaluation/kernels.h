@@ -11,11 +11,12 @@
 
 namespace condense::evaluation {
 
-// A constant behind a DequantizeLinear, or a float constant.
+// A constant as a file stores it (constants.h).
 struct Constant {
   std::vector<int64_t> dims;
   std::vector<float> values;
-  // Integers and one scale, or one per channel; empty for float constants.
+  // Integers less their zero point and one scale, or one per channel; empty for
+  // others.
   std::vector<int32_t> levels;
   std::vector<float> scales;
 };

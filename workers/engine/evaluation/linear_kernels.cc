@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include "workers/engine/evaluation/kernels.h"
 #include "workers/engine/graph/window.h"
@@ -11,6 +12,12 @@ namespace {
 int32_t Dot(const int16_t* a, const int16_t* b, int64_t n) {
   int32_t sum = 0;
   for (int64_t i = 0; i < n; ++i) sum += int32_t{a[i]} * int32_t{b[i]};
+  return sum;
+}
+
+int64_t Dot(const int32_t* a, const int32_t* b, int64_t n) {
+  int64_t sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += int64_t{a[i]} * int64_t{b[i]};
   return sum;
 }
 
@@ -122,7 +129,7 @@ void Convolve(const ConvShape& s, const std::vector<T>& x,
           for (int64_t o = g * per_group; o < (g + 1) * per_group; ++o) {
             const auto sum = Dot(row.data(), w.data() + o * row_size, row_size);
             (*out)[((n * s.out + o) * s.out_h + oy) * s.out_w + ox] =
-                static_cast<float>(scaling.Apply(sum, o));
+                static_cast<float>(scaling.Apply(static_cast<double>(sum), o));
           }
         }
       }
@@ -130,14 +137,31 @@ void Convolve(const ConvShape& s, const std::vector<T>& x,
   }
 }
 
-// Levels less the zero point: at most 9 bits, so that products fit.
-std::vector<int16_t> Centered(const std::vector<int32_t>& levels,
-                              int32_t zero) {
-  std::vector<int16_t> out(levels.size());
+// Levels less the zero point.
+template <typename T>
+std::vector<T> Centered(const std::vector<int32_t>& levels, int32_t zero) {
+  std::vector<T> out(levels.size());
   for (size_t i = 0; i < levels.size(); ++i) {
-    out[i] = static_cast<int16_t>(levels[i] - zero);
+    out[i] = static_cast<T>(levels[i] - zero);
   }
   return out;
+}
+
+int64_t Largest(const std::vector<int32_t>& levels, int32_t zero) {
+  int64_t most = 0;
+  for (int32_t level : levels) {
+    most = std::max(most, std::abs(int64_t{level} - zero));
+  }
+  return most;
+}
+
+// Whether sums of `count` products fit into 32 bits, their factors into 16.
+bool AreNarrow(const Activation& x, const Constant& weight, int64_t count) {
+  constexpr int64_t kFactor = 32767, kSum = 2147483647;
+  const int64_t a = Largest(x.levels, x.zero_point);
+  const int64_t b = Largest(weight.levels, 0);
+  return a <= kFactor && b <= kFactor &&
+         a * b <= kSum / std::max<int64_t>(1, count);
 }
 
 }  // namespace
@@ -155,9 +179,16 @@ Activation RunConv(const graph::Node& node, const Activation& x,
   const Scaling scaling = ScalingOf(x, weight, bias, integers);
   Activation out;
   out.dims = {shape.n, shape.out, shape.out_h, shape.out_w};
-  if (integers) {
-    Convolve(shape, Centered(x.levels, x.zero_point),
-             Centered(weight.levels, 0), scaling, &out.values);
+  const auto convolve = [&]<typename T>(T) {
+    Convolve(shape, Centered<T>(x.levels, x.zero_point),
+             Centered<T>(weight.levels, 0), scaling, &out.values);
+  };
+  const int64_t count =
+      shape.in / shape.group * shape.kernel_h * shape.kernel_w;
+  if (integers && AreNarrow(x, weight, count)) {
+    convolve(int16_t{});
+  } else if (integers) {
+    convolve(int32_t{});
   } else {
     Convolve(shape, x.values, weight.values, scaling, &out.values);
   }
@@ -180,12 +211,18 @@ Activation RunLinear(const Activation& x, const Constant& weight,
         const auto sum =
             Dot(a.data() + r * in_size, b.data() + o * in_size, in_size);
         out.values[r * out_size + o] =
-            static_cast<float>(scaling.Apply(sum, o));
+            static_cast<float>(scaling.Apply(static_cast<double>(sum), o));
       }
     }
   };
-  if (integers) {
-    multiply(Centered(x.levels, x.zero_point), Centered(weight.levels, 0));
+  const auto multiply_as = [&]<typename T>(T) {
+    multiply(Centered<T>(x.levels, x.zero_point),
+             Centered<T>(weight.levels, 0));
+  };
+  if (integers && AreNarrow(x, weight, in_size)) {
+    multiply_as(int16_t{});
+  } else if (integers) {
+    multiply_as(int32_t{});
   } else {
     multiply(x.values, weight.values);
   }

@@ -1,5 +1,6 @@
 #include "workers/engine/export/lower.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
 
@@ -123,6 +124,48 @@ absl::Status LayerNorm(Graph& graph, NodeId id, bool centred) {
   if (node.input(2) != graph::kNoValue) y = r.Op("Add", {y, node.inputs[2]});
   r.Replace(y);
   return absl::OkStatus();
+}
+
+bool IsWideInteger(graph::DType dtype) {
+  return graph::DTypeBits(dtype) == 16 && !graph::IsFloating(dtype);
+}
+
+// (x - zero point) * scale of integers of 16 bits, which DequantizeLinear takes
+// from opset 21 on.
+void DequantizeWide(Graph& graph, NodeId id) {
+  const Node node = graph.node(id);
+  const auto& shape = graph.value(node.inputs[0]).shape;
+  const int64_t rank = shape ? static_cast<int64_t>(shape->size()) : 0;
+  Rewriter r(&graph, id);
+  // Broadcasts along the axis.
+  const auto along = [&](ValueId input) {
+    const graph::Tensor& tensor = *graph.ConstantOf(input);
+    std::vector<int64_t> dims;
+    if (tensor.num_elements() > 1) {
+      int64_t axis = node.Int("axis", 1);
+      if (axis < 0) axis += rank;
+      dims.assign(rank - axis, 1);
+      dims[0] = tensor.num_elements();
+    }
+    return graph.AddConstant(graph.value(input).name,
+                             graph::Tensor::Of<float>(dims, tensor.ToFloats()));
+  };
+  ValueId y = r.Op("Cast", {node.inputs[0]}, {{"to", std::string("float32")}});
+  if (node.input(2) != graph::kNoValue) {
+    const std::vector<float> zeros =
+        graph.ConstantOf(node.inputs[2])->ToFloats();
+    const bool any = std::any_of(zeros.begin(), zeros.end(),
+                                 [](float zero) { return zero != 0; });
+    if (any) y = r.Op("Sub", {y, along(node.inputs[2])});
+  }
+  r.Replace(r.Op("Mul", {y, along(node.inputs[1])}));
+}
+
+bool NeedsDequantizeWide(const Graph& graph, const Node& node, int opset) {
+  return opset < 21 && node.Is("DequantizeLinear") &&
+         IsWideInteger(graph.value(node.inputs[0]).dtype) &&
+         node.Int("block_size", 0) == 0 && graph.IsConstant(node.inputs[1]) &&
+         (node.input(2) == graph::kNoValue || graph.IsConstant(node.inputs[2]));
 }
 
 struct Lowering {
@@ -270,6 +313,10 @@ absl::Status LowerNode(Graph& graph, NodeId id, int opset) {
   CONDENSE_RETURN_IF_ERROR(LowerBodies(graph.mutable_node(id), opset));
   if (opset < 15 && node.Is("CastLike") &&
       CastLikeToCast(graph, graph.mutable_node(id))) {
+    return absl::OkStatus();
+  }
+  if (NeedsDequantizeWide(graph, node, opset)) {
+    DequantizeWide(graph, id);
     return absl::OkStatus();
   }
   if (const int first = FirstOpset(graph, node); first > opset) {

@@ -153,5 +153,38 @@ TEST(LowerTest, ANamedTypeBecomesAZeroPointBefore21) {
   EXPECT_TRUE(recent.node(recent.order()[0]).Has("output_dtype"));
 }
 
+// w: int16 [2, 2] along axis 0, added to x.
+Graph StoredIn16Bits(const std::vector<uint16_t>& zeros) {
+  Graph g;
+  const ValueId x = g.AddInput("x", DType::kFloat32, Shape{2, 2});
+  const ValueId w = g.AddConstant(
+      "w", Tensor::Of<uint16_t>({2, 2}, std::vector<uint16_t>{1, 2, 3, 4}));
+  const ValueId s =
+      g.AddConstant("s", Tensor::Of<float>({2}, std::vector<float>{0.5f, 2}));
+  const ValueId z = g.AddConstant("z", Tensor::Of<uint16_t>({2}, zeros));
+  const auto dequantize = g.AddNode("DequantizeLinear", "dq", {w, s, z}, {"d"},
+                                    {{"axis", int64_t{0}}});
+  const auto add =
+      g.AddNode("Add", "add", {x, g.node(dequantize).outputs[0]}, {"y"});
+  g.AddOutput(g.node(add).outputs[0]);
+  EXPECT_TRUE(graph::InferShapes(g).ok());
+  return g;
+}
+
+TEST(LowerTest, IntegersOf16BitsAreCastWhereNothingDequantizesThem) {
+  Graph older = StoredIn16Bits({0, 0}), shifted = StoredIn16Bits({0, 3});
+  ASSERT_TRUE(LowerToOpset(older, 17).ok());
+  EXPECT_EQ(Ops(older), Text("Cast Mul Add "));
+  const Node& mul = older.node(older.FindNode("add"));
+  const Node& scaled = older.node(older.value(mul.inputs[1]).producer);
+  EXPECT_EQ(older.ConstantOf(scaled.inputs[1])->dims(),
+            (std::vector<int64_t>{2, 1}));
+  ASSERT_TRUE(LowerToOpset(shifted, 13).ok());
+  EXPECT_EQ(Ops(shifted), Text("Cast Sub Mul Add "));
+  Graph newer = StoredIn16Bits({0, 3});
+  ASSERT_TRUE(LowerToOpset(newer, 21).ok());
+  EXPECT_EQ(Ops(newer), Text("DequantizeLinear Add "));
+}
+
 }  // namespace
 }  // namespace condense::onnx_export

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "workers/engine/graph/bodies.h"
-#include "workers/engine/quantization/quantizer.h"
+#include "workers/engine/quantization/stored_levels.h"
 
 namespace condense::pipeline {
 namespace {
@@ -46,39 +46,18 @@ int BitsOf(const Node& quantizer) {
   return static_cast<int>(std::ceil(std::log2(static_cast<double>(levels))));
 }
 
-// The weight with its output channels first, as the noise is measured.
-std::vector<float> ChannelsFirst(const Tensor& weight, int64_t axis) {
-  std::vector<float> values = weight.ToFloats();
-  if (axis == 0 || weight.rank() != 2) return values;
-  const int64_t rows = weight.dims()[0], columns = weight.dims()[1];
-  std::vector<float> out(values.size());
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t c = 0; c < columns; ++c) {
-      out[c * rows + r] = values[r * columns + c];
-    }
-  }
-  return out;
-}
-
-void DescribeQuantizer(const Graph& graph, const Node& node,
-                       const Node& quantizer, const Tensor& weight,
-                       report::Layer* layer) {
-  const int64_t axis = quantizer.Int("axis", -1);
-  const quantization::Levels levels{quantizer.Int("qmin", -127),
-                                    quantizer.Int("qmax", 127)};
+void DescribeWeight(const Graph& graph, const Node& quantizer,
+                    const Tensor& weight, report::Layer* layer) {
   layer->bits_weight = BitsOf(quantizer);
-  layer->scheme = "symmetric";
-  layer->granularity = axis < 0 ? "tensor" : "channel";
-  const double snr = quantization::SignalToNoiseDb(
-      ChannelsFirst(weight, std::max<int64_t>(0, axis)),
-      graph.ConstantOf(quantizer.inputs[1])->ToFloats(), levels);
+  const auto stored = quantization::StoredQuantizerOf(graph, quantizer);
+  if (!stored.ok()) return;
+  layer->scheme = stored->levels.qmin < 0 ? "symmetric" : "affine";
+  layer->granularity = stored->block_size > 0 ? "block"
+                       : stored->axis < 0     ? "tensor"
+                                              : "channel";
+  const double snr = quantization::SignalToNoiseDb(weight, *stored);
   if (std::isfinite(snr)) layer->snr_db = snr;
-  const bool packed = quantizer.String("dtype", "int8") == "int4";
-  layer->size_bytes =
-      packed ? (weight.num_elements() + 1) / 2 : weight.num_elements();
-  if (const Node* x = QuantizerOf(graph, node.input(0))) {
-    layer->bits_activation = BitsOf(*x);
-  }
+  layer->size_bytes = Tensor::ByteSize(stored->dtype, weight.dims());
 }
 
 std::string FrozenReason(const std::map<std::string, std::string>& frozen,
@@ -123,7 +102,10 @@ std::vector<report::Layer> LayerTable(
         static_cast<double>(std::max<size_t>(1, values.size()));
     layer.size_bytes = static_cast<int64_t>(weight->bytes().size());
     if (const Node* quantizer = QuantizerOf(after, node.input(1))) {
-      DescribeQuantizer(after, node, *quantizer, *weight, &layer);
+      DescribeWeight(after, *quantizer, *weight, &layer);
+    }
+    if (const Node* x = QuantizerOf(after, node.input(0))) {
+      layer.bits_activation = BitsOf(*x);
     }
     layer.frozen_reason = FrozenReason(frozen, profile, node.name);
     layers.push_back(std::move(layer));

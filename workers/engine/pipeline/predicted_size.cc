@@ -1,30 +1,44 @@
 #include "workers/engine/pipeline/predicted_size.h"
 
+#include <algorithm>
+#include <string>
+
 #include "common/status_macros.h"
 #include "workers/engine/export/onnx.h"
 #include "workers/engine/quantization/lower_qdq.h"
 
 namespace condense::pipeline {
+namespace {
 
-absl::StatusOr<PredictedSizes> PredictSizes(const graph::Graph& placed,
-                                            int opset) {
+// With weights of this storage type.
+absl::StatusOr<int64_t> SizeWith(graph::Graph placed, const std::string& dtype,
+                                 int64_t qmax, int opset) {
+  const std::vector<graph::NodeId> order = placed.order();
+  for (graph::NodeId id : order) {
+    graph::Node& node = placed.mutable_node(id);
+    if (!node.IsFakeQuantize() || node.String("role", "") != "weight") continue;
+    node.attrs["dtype"] = dtype;
+    node.attrs["qmin"] = -qmax;
+    node.attrs["qmax"] = qmax;
+  }
   CONDENSE_ASSIGN_OR_RETURN(const quantization::LoweredGraph lowered,
                             quantization::LowerToQdq(placed));
   onnx_export::ExportOptions options;
   options.opset = opset;
   CONDENSE_ASSIGN_OR_RETURN(const std::string file,
                             onnx_export::ExportOnnx(lowered.graph, options));
+  return static_cast<int64_t>(file.size());
+}
+
+}  // namespace
+
+absl::StatusOr<PredictedSizes> PredictSizes(const graph::Graph& placed,
+                                            int opset) {
   PredictedSizes sizes;
-  sizes.bits8 = static_cast<int64_t>(file.size());
-  sizes.bits4 = sizes.bits8;
-  for (graph::NodeId id : lowered.graph.order()) {
-    const graph::Node& node = lowered.graph.node(id);
-    if (!node.Is("DequantizeLinear")) continue;
-    const graph::Tensor* weight = lowered.graph.ConstantOf(node.inputs[0]);
-    if (weight == nullptr || weight->dtype() != graph::DType::kInt8) continue;
-    sizes.bits4 -= weight->num_elements() -
-                   graph::Tensor::ByteSize(graph::DType::kInt4, weight->dims());
-  }
+  CONDENSE_ASSIGN_OR_RETURN(sizes.bits8, SizeWith(placed, "int8", 127, opset));
+  // The first opset that has 4 bits.
+  CONDENSE_ASSIGN_OR_RETURN(sizes.bits4,
+                            SizeWith(placed, "int4", 7, std::max(opset, 21)));
   return sizes;
 }
 

@@ -1,6 +1,9 @@
 #include "workers/engine/pipeline/quantize_settings.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <string>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -117,38 +120,94 @@ quantization::Rounding RoundingOf(v1::Ptq::Rounding rounding) {
   }
 }
 
-// What the recipe asks for, if the profile takes it.
+std::string NameOf(v1::WeightQuantization::Granularity granularity) {
+  return absl::AsciiStrToLower(
+      v1::WeightQuantization::Granularity_Name(granularity));
+}
+
+// Weights of so many bits, as integers or stored.
+absl::Status CheckWeightBits(const recipe::ParsedRecipe& parsed, int bits,
+                             const std::string& path,
+                             const v1::DeviceProfile& profile) {
+  std::vector<int> takes(profile.weights().bits().begin(),
+                         profile.weights().bits().end());
+  for (int stored : profile.weights().stored().bits()) takes.push_back(stored);
+  if (Has(takes, bits)) return absl::OkStatus();
+  const int nearest = *std::min_element(
+      takes.begin(), takes.end(),
+      [&](int a, int b) { return std::abs(a - bits) < std::abs(b - bits); });
+  return ProfileCannot(
+      parsed, path, profile,
+      absl::StrCat("weights of ", bits, " bits (it takes ",
+                   absl::StrJoin(takes, ", "), "); the nearest is ", nearest));
+}
+
+// What is only stored needs activations in float.
+template <typename Repeated, typename T>
+absl::Status CheckForm(const recipe::ParsedRecipe& parsed,
+                       const v1::Quantize& quantize, const std::string& path,
+                       const v1::DeviceProfile& profile,
+                       const Repeated& integers, const Repeated& stored,
+                       T value, const std::string& name,
+                       const std::string& nearest) {
+  const bool in_float = quantize.activations().scheme() == v1::FLOAT;
+  if (Has(integers, value) || (in_float && Has(stored, value))) {
+    return absl::OkStatus();
+  }
+  return ProfileCannot(
+      parsed, path, profile,
+      Has(stored, value)
+          ? absl::StrCat(name, " with integer activations; the nearest is ",
+                         name, " with activations: {scheme: float}, or ",
+                         nearest)
+          : absl::StrCat(name, "; the nearest is ", nearest));
+}
+
+// What the recipe asks of weights, if the profile takes it.
+absl::Status FillWeights(const recipe::ParsedRecipe& parsed,
+                         const v1::Quantize& quantize, const std::string& path,
+                         const v1::DeviceProfile& profile,
+                         quantization::Numerics* numerics) {
+  const v1::WeightQuantization& weights = quantize.weights();
+  const v1::WeightNumerics& takes = profile.weights();
+  numerics->weight_scheme = ProjectionName(weights.scheme());
+  numerics->packed = takes.packed();
+  numerics->per_channel =
+      weights.granularity() != v1::WeightQuantization::TENSOR;
+  if (weights.scheme() == v1::FLOAT) return absl::OkStatus();
+  numerics->weight_bits =
+      weights.has_bits() ? weights.bits() : DefaultBits(weights, profile);
+  CONDENSE_RETURN_IF_ERROR(
+      CheckForm(parsed, quantize, path + ".weights.scheme", profile,
+                takes.schemes(), takes.stored().schemes(), weights.scheme(),
+                absl::StrCat(SchemeName(weights.scheme()), " weights"),
+                SchemeName(static_cast<v1::Scheme>(takes.schemes(0)))));
+  CONDENSE_RETURN_IF_ERROR(CheckWeightBits(parsed, numerics->weight_bits,
+                                           path + ".weights.bits", profile));
+  CONDENSE_RETURN_IF_ERROR(CheckForm(
+      parsed, quantize, path + ".weights.granularity", profile,
+      takes.granularities(), takes.stored().granularities(),
+      weights.granularity(),
+      absl::StrCat("weights of granularity ", NameOf(weights.granularity())),
+      NameOf(static_cast<v1::WeightQuantization::Granularity>(
+          takes.granularities(0)))));
+  if (weights.granularity() == v1::WeightQuantization::BLOCK) {
+    numerics->block_size = weights.block_size();
+  }
+  for (int bits : takes.stored().bits()) {
+    if (!Has(takes.bits(), bits)) numerics->float_bits.insert(bits);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status FillNumerics(const recipe::ParsedRecipe& parsed,
                           const v1::Quantize& quantize, const std::string& path,
                           const v1::DeviceProfile& profile,
                           quantization::Numerics* numerics) {
-  const v1::WeightQuantization& weights = quantize.weights();
-  const v1::ActivationQuantization& activations = quantize.activations();
-  numerics->weight_bits =
-      weights.has_bits() ? weights.bits() : DefaultBits(weights, profile);
-  if (!Has(profile.weights().schemes(), weights.scheme())) {
-    return ProfileCannot(
-        parsed, path + ".weights.scheme", profile,
-        absl::StrCat(
-            SchemeName(weights.scheme()), " weights; the nearest is ",
-            SchemeName(static_cast<v1::Scheme>(profile.weights().schemes(0)))));
-  }
-  numerics->weight_scheme = ProjectionName(weights.scheme());
-  if (!Has(profile.weights().bits(), numerics->weight_bits)) {
-    return ProfileCannot(
-        parsed, path + ".weights.bits", profile,
-        absl::StrCat("weights of ", numerics->weight_bits, " bits (it takes ",
-                     absl::StrJoin(profile.weights().bits(), ", "), ")"));
-  }
-  if (!Has(profile.weights().granularities(), weights.granularity())) {
-    return ProfileCannot(parsed, path + ".weights.granularity", profile,
-                         "weights of this granularity");
-  }
   CONDENSE_RETURN_IF_ERROR(
-      FillActivations(parsed, activations, path, profile, numerics));
-  numerics->per_channel =
-      weights.granularity() == v1::WeightQuantization::CHANNEL;
-  numerics->packed = profile.weights().packed();
+      FillWeights(parsed, quantize, path, profile, numerics));
+  CONDENSE_RETURN_IF_ERROR(
+      FillActivations(parsed, quantize.activations(), path, profile, numerics));
   numerics->quantized_ops.insert(profile.quantized_ops().begin(),
                                  profile.quantized_ops().end());
   for (const v1::Fusion& fusion : profile.fusions()) {
@@ -172,9 +231,9 @@ absl::StatusOr<quantization::Numerics> NumericsOf(
     CONDENSE_ASSIGN_OR_RETURN(
         std::set<std::string> names,
         MatchingNodes(parsed, rule_path + ".match", rule.match(), graph));
-    if (rule.has_bits() && !Has(profile.weights().bits(), rule.bits())) {
-      return ProfileCannot(parsed, rule_path + ".bits", profile,
-                           absl::StrCat("weights of ", rule.bits(), " bits"));
+    if (rule.has_bits()) {
+      CONDENSE_RETURN_IF_ERROR(
+          CheckWeightBits(parsed, rule.bits(), rule_path + ".bits", profile));
     }
     for (const std::string& name : names) {
       if (rule.has_skip() && rule.skip()) numerics.skip.insert(name);

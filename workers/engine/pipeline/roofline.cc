@@ -10,13 +10,23 @@
 namespace condense::pipeline {
 namespace {
 
-bool IsQuantized(const graph::Graph& graph, const graph::Node& node) {
-  const graph::ValueId weight = node.input(1);
-  if (weight == graph::kNoValue) return false;
-  const graph::NodeId producer = graph.value(weight).producer;
+// In at most 8 bits, one scale for what is summed up.
+bool IsQuantized(const graph::Graph& graph, graph::ValueId id) {
+  if (id == graph::kNoValue) return false;
+  const graph::NodeId producer = graph.value(id).producer;
   if (producer == graph::kNoNode) return false;
   const graph::Node& source = graph.node(producer);
-  return source.Is("DequantizeLinear") || source.IsFakeQuantize();
+  if (source.Int("block_size", 0) > 0) return false;
+  if (source.IsFakeQuantize()) {
+    return source.Int("qmax", 127) - source.Int("qmin", -127) <= 255;
+  }
+  return source.Is("DequantizeLinear") &&
+         graph::DTypeBits(graph.value(source.inputs[0]).dtype) <= 8;
+}
+
+// Else it is computed in float, whatever is quantized.
+bool RunsOnIntegers(const graph::Graph& graph, const graph::Node& node) {
+  return IsQuantized(graph, node.input(0)) && IsQuantized(graph, node.input(1));
 }
 
 // No runtime touches the elements.
@@ -38,7 +48,7 @@ std::vector<double> EstimateSecondsPerNode(const graph::Graph& graph,
     const graph::Node& node = graph.node(id);
     const graph::Cost& cost = costs[id];
     if (IsFree(node)) continue;
-    const bool quantized = IsQuantized(graph, node);
+    const bool quantized = RunsOnIntegers(graph, node);
     const double rate = quantized ? roofline.int8_macs_per_second()
                                   : roofline.float_macs_per_second();
     // Activations of integer kernels have one byte, not four.

@@ -9,6 +9,7 @@
 #include "workers/engine/quantization/lower_qdq.h"
 #include "workers/engine/quantization/placement.h"
 #include "workers/engine/quantization/quantizers_in_graph.h"
+#include "workers/engine/runtime/weight_grid.h"
 #include "workers/engine/training/trainer.h"
 
 namespace condense::quantization {
@@ -124,22 +125,17 @@ void RefreshWeightScales(const Graph& graph, runtime::Executor* executor) {
   for (NodeId id : graph.order()) {
     const Node& node = graph.node(id);
     if (!node.IsFakeQuantize() || node.String("role", "") != "weight") continue;
-    const torch::Tensor weight = executor->ConstantTensor(node.inputs[0]);
-    const int64_t axis = node.Int("axis", -1);
-    const double steps = static_cast<double>(node.Int("qmax", 127));
-    torch::Tensor most;
-    if (axis < 0) {
-      most = weight.abs().max();
-    } else {
-      std::vector<int64_t> others;
-      for (int64_t i = 0; i < weight.dim(); ++i) {
-        if (i != axis) others.push_back(i);
-      }
-      most = weight.abs().amax(others);
+    torch::Tensor weight = executor->ConstantTensor(node.inputs[0]);
+    if (node.Int("rows", 0) != 0) weight = runtime::AsRows(weight);
+    const runtime::FittedGrid grid =
+        runtime::FitGrid(weight, {.qmin = node.Int("qmin", -127),
+                                  .qmax = node.Int("qmax", 127),
+                                  .axis = node.Int("axis", -1),
+                                  .block = node.Int("block_size", 0)});
+    executor->SetConstantTensor(node.inputs[1], grid.scale);
+    if (node.Int("qmin", -127) >= 0) {
+      executor->SetConstantTensor(node.inputs[2], grid.zero_point);
     }
-    // A channel of zeros has any scale.
-    most = at::where(most < 1e-30 * steps, torch::ones_like(most), most);
-    executor->SetConstantTensor(node.inputs[1], most / steps);
   }
 }
 

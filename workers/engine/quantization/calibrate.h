@@ -51,7 +51,8 @@ absl::Status RunOver(data::Loader* loader, int64_t samples,
                      runtime::Executor* executor,
                      const std::function<void(int64_t, int64_t)>& progress);
 
-// Sets every weight's scale from the weight as it is (before each step of QAT).
+// Sets every weight's scale, and zero point where it has one, from the weight
+// as it is (runtime::FitGrid; before each step of QAT).
 void RefreshWeightScales(const graph::Graph& graph,
                          runtime::Executor* executor);
 

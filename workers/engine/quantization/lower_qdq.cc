@@ -116,9 +116,17 @@ class Lowerer {
     const NodeId dequantize = graph().InsertBefore(
         id, "DequantizeLinear", name + "_DequantizeLinear", inputs,
         name + "_dequantized", AxisAttributes(quantizer));
-    graph().ReplaceUses(node.outputs[0], graph().node(dequantize).outputs[0]);
+    NodeId last = dequantize;
+    if (quantizer.rows) {
+      const ValueId dims = graph().AddConstant(
+          name + "_dims", Tensor::Of<int64_t>({weight.rank()}, weight.dims()));
+      last = graph().InsertAfter(dequantize, "Reshape", name + "_Reshape",
+                                 {graph().node(dequantize).outputs[0], dims},
+                                 name + "_reshaped");
+    }
+    graph().ReplaceUses(node.outputs[0], graph().node(last).outputs[0]);
     graph().RemoveNode(id);
-    AddRow(name, weight.dims(), quantizer);
+    AddRow(name, quantizer.StoredDims(weight.dims()), quantizer);
     return absl::OkStatus();
   }
 
@@ -222,9 +230,13 @@ std::vector<QuantizedLayer> QuantizedLayers(const Graph& graph) {
     layer.weight_quantizer = QuantizerOf(graph, node.input(1), "weight");
     const NodeId x = QuantizerOf(graph, node.input(0), "activation");
     if (layer.weight_quantizer == kNoNode || x == kNoNode) continue;
-    // A sum over blocks has no scale of its own.
+    // A sum over blocks has no scale of its own, and no runtime multiplies 16
+    // bits in integers.
     const Node& weight = graph.node(layer.weight_quantizer);
-    if (weight.Int("block_size", 0) > 0 || graph.node(x).Has("axis")) continue;
+    if (weight.Int("block_size", 0) > 0 || graph.node(x).Has("axis") ||
+        weight.Int("qmax", 127) - weight.Int("qmin", -127) > 255) {
+      continue;
+    }
     const float s_x = graph.ConstantOf(graph.node(x).inputs[1])->ToFloats()[0];
     for (float s_w : graph.ConstantOf(weight.inputs[1])->ToFloats()) {
       layer.bias_scales.push_back(s_x * s_w);

@@ -9,7 +9,8 @@
 
 namespace condense::quantization {
 
-// A Conv, Gemm or MatMul whose weight and input are both quantized.
+// A Conv, Gemm or MatMul whose weight and input are both quantized, the weight
+// with one scale for what is summed up and at most 8 bits.
 struct QuantizedLayer {
   graph::NodeId node = graph::kNoNode;
   graph::NodeId weight_quantizer = graph::kNoNode;
@@ -40,10 +41,10 @@ struct LoweredGraph {
 
 // FakeQuantize to ONNX QuantizeLinear and DequantizeLinear in the type of its
 // attribute dtype (4 bits two to a byte), per tensor, channel or block: weights
-// become constant levels behind a DequantizeLinear, biases int32, activations a
-// pair of nodes. No float copy of a quantized constant is left. 4 and 16 bits
-// and blocks need opset 21, which ExportOnnx says. Errors as StoredQuantizerOf
-// has them.
+// become constant levels behind a DequantizeLinear (and a Reshape, where they
+// are stored as rows), biases int32, activations a pair of nodes. No float copy
+// of a quantized constant is left. 4 and 16 bits and blocks need opset 21,
+// which ExportOnnx says. Errors as StoredQuantizerOf has them.
 absl::StatusOr<LoweredGraph> LowerToQdq(const graph::Graph& graph);
 
 }  // namespace condense::quantization

@@ -132,11 +132,23 @@ class Placer {
     return best;
   }
 
+  int BitsOf(const Node& node) const {
+    const auto own = numerics_.bits.find(node.name);
+    return own == numerics_.bits.end() ? numerics_.weight_bits : own->second;
+  }
+
+  // Wide weights gain nothing from activations of 8 bits.
+  bool IsComputedInFloat(const Node& node) const {
+    return numerics_.activation_bits <= 8 &&
+           numerics_.float_bits.count(BitsOf(node)) > 0;
+  }
+
   // Values that get a quantizer.
   void MarkValues() {
     if (numerics_.float_activations) return;
     for (const auto& [id, output] : kernel_output_) {
       const Node& node = graph().node(id);
+      if (HasWeight(graph(), node) && IsComputedInFloat(node)) continue;
       const size_t activations =
           HasWeight(graph(), node) || node.Is("Clip") ? 1 : node.inputs.size();
       for (size_t i = 0; i < activations; ++i) {
@@ -168,30 +180,31 @@ class Placer {
   }
 
   void QuantizeWeightOf(NodeId id) {
-    if (kernel_output_.count(id) == 0 ||
+    if (numerics_.weight_scheme == "float" || kernel_output_.count(id) == 0 ||
         !HasWeight(graph(), graph().node(id))) {
       return;
     }
     const Node& node = graph().node(id);
+    const Tensor& weight = *graph().ConstantOf(node.inputs[1]);
     WeightGrid grid;
-    if (numerics_.per_channel) {
-      grid.axis = ChannelAxis(node, *graph().ConstantOf(node.inputs[1]));
+    if (numerics_.block_size > 0) {
+      SetBlocks(node, weight, numerics_.block_size, &grid);
+    } else if (numerics_.per_channel) {
+      grid.axis = ChannelAxis(node, weight);
     }
-    auto bits = numerics_.bits.find(node.name);
     grid.packed = numerics_.packed;
     grid.scheme = numerics_.weight_scheme;
-    grid.levels = SchemeLevels(grid.scheme, bits == numerics_.bits.end()
-                                                ? numerics_.weight_bits
-                                                : bits->second);
+    grid.levels = SchemeLevels(grid.scheme, BitsOf(node));
     QuantizeWeight(&graph(), id, grid);
   }
 
   std::map<std::string, graph::Attribute> ActivationAttributes() const {
-    return {{"qmin", levels_.qmin},
-            {"qmax", levels_.qmax},
-            {"dtype",
-             std::string(numerics_.activation_unsigned ? "uint8" : "int8")},
-            {"role", std::string("activation")}};
+    return {
+        {"qmin", levels_.qmin},
+        {"qmax", levels_.qmax},
+        {"dtype", absl::StrCat(numerics_.activation_unsigned ? "uint" : "int",
+                               numerics_.activation_bits > 8 ? 16 : 8)},
+        {"role", std::string("activation")}};
   }
 
   struct GridIds {

@@ -16,11 +16,16 @@ namespace condense::quantization {
 // recipe asks for.
 struct Numerics {
   int weight_bits = 8;
-  // See WeightGrid.
+  // See WeightGrid; or "float": activations alone are quantized.
   std::string weight_scheme = "max_abs";
   bool per_channel = true;
-  // Weights of at most 4 bits are stored as int4.
+  // Above 0: inputs of a channel that share a scale.
+  int64_t block_size = 0;
+  // Weights of at most 4 bits are stored two to a byte.
   bool packed = false;
+  // Layers with weights of so many bits are computed in float: activations of
+  // 8 bits and less are not quantized for them.
+  std::set<int> float_bits;
   // Weights alone are quantized.
   bool float_activations = false;
   int activation_bits = 8;

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -390,6 +391,76 @@ TEST(PlacementTest, WhatConcatPutsTogetherHasOneScale) {
   scales.insert(QuantizerInto(placed, "cat", 1)->inputs[1]);
   EXPECT_EQ(scales.size(), 1u);
   EXPECT_NE(QuantizerInto(placed, "a")->inputs[1], *scales.begin());
+}
+
+// conv1 (6 x 6 image), relu, conv2.
+Graph TwoConvolutions() {
+  Graph g;
+  const ValueId relu =
+      Op(&g, "Relu", "relu", {Conv(&g, "conv1", Image(&g, 3), 3, 4)});
+  g.AddOutput(Conv(&g, "conv2", relu, 4, 5));
+  return g;
+}
+
+TEST(PlacementTest, ALayerOf16BitsLeavesItsActivationsInFloat) {
+  Numerics numerics = RuntimeNumerics();
+  numerics.float_bits = {16};
+  numerics.bits = {{"conv1", 16}};
+  const Graph q = Place(TwoConvolutions(), numerics).graph;
+  EXPECT_EQ(QuantizerInto(q, "conv1"), nullptr);
+  const Node* weight = QuantizerInto(q, "conv1", 1);
+  ASSERT_NE(weight, nullptr);
+  EXPECT_EQ(weight->String("dtype", ""), "int16");
+  EXPECT_EQ(weight->Int("qmax", 0), 32767);
+  // Nor does a quantizer stand inside of what is fused to it.
+  EXPECT_EQ(QuantizerInto(q, "relu"), nullptr);
+  EXPECT_NE(QuantizerInto(q, "conv2"), nullptr);
+  EXPECT_EQ(QuantizerInto(q, "conv2", 1)->String("dtype", ""), "int8");
+}
+
+TEST(PlacementTest, BlocksOfAConvolutionRunOverAllThatAChannelReads) {
+  Numerics numerics = RuntimeNumerics();
+  numerics.block_size = 16;
+  numerics.float_activations = true;
+  numerics.packed = true;
+  numerics.weight_bits = 4;
+  const Graph q = Place(TwoConvolutions(), numerics).graph;
+  const Node* weight = QuantizerInto(q, "conv1", 1);
+  EXPECT_EQ(weight->Int("axis", 0), 1);
+  EXPECT_EQ(weight->Int("rows", 0), 1);
+  EXPECT_EQ(weight->String("dtype", ""), "int4");
+  // 27 inputs.
+  EXPECT_EQ(q.ConstantOf(weight->inputs[1])->dims(),
+            (std::vector<int64_t>{4, 2}));
+}
+
+TEST(PlacementTest, AffineWeightsUseEveryLevelOfTheirStorage) {
+  Numerics numerics = RuntimeNumerics();
+  numerics.weight_scheme = "affine";
+  for (const auto& [bits, packed, dtype] : {std::tuple{4, true, "uint4"},
+                                            {4, false, "uint8"},
+                                            {8, true, "uint8"},
+                                            {16, true, "uint16"}}) {
+    numerics.weight_bits = bits;
+    numerics.packed = packed;
+    const Graph q = Place(TwoConvolutions(), numerics).graph;
+    const Node* weight = QuantizerInto(q, "conv1", 1);
+    EXPECT_EQ(weight->String("dtype", ""), dtype);
+    EXPECT_EQ(weight->Int("qmin", -1), 0);
+    EXPECT_EQ(weight->Int("qmax", 0), (1 << bits) - 1);
+    EXPECT_FALSE(weight->Has("scheme"));
+  }
+}
+
+TEST(PlacementTest, ActivationsAloneAreQuantizedWhereWeightsAreFloat) {
+  Numerics numerics = RuntimeNumerics();
+  numerics.weight_scheme = "float";
+  numerics.activation_bits = 16;
+  const Graph q = Place(TwoConvolutions(), numerics).graph;
+  EXPECT_EQ(Count(q, "weight"), 0);
+  EXPECT_EQ(Count(q, "activation"), 3);
+  EXPECT_EQ(QuantizerInto(q, "conv1")->String("dtype", ""), "uint16");
+  EXPECT_EQ(QuantizerInto(q, "conv1")->Int("qmax", 0), 65535);
 }
 
 }  // namespace

@@ -23,6 +23,8 @@ using graph::ValueId;
 // Samples whose channel ranges decide on factors.
 constexpr int64_t kEqualizeSamples = 64;
 constexpr int64_t kSensitivitySamples = 16;
+// What weights in float count as.
+constexpr int kFloatBits = 24;
 
 // The values of `graph` that placement quantizes; ids are those of `graph`.
 std::set<ValueId> QuantizedValues(const Graph& placed) {
@@ -66,7 +68,9 @@ absl::Status Equalize(Graph* graph, data::Loader* loader,
                       kEqualizeSamples, options.device));
   EqualizeOptions equalize;
   equalize.per_channel = options.numerics.per_channel;
-  equalize.weight_bits = options.numerics.weight_bits;
+  equalize.weight_bits = options.numerics.weight_scheme == "float"
+                             ? kFloatBits
+                             : options.numerics.weight_bits;
   equalize.activation_bits = options.numerics.activation_bits;
   EqualizeLayers(graph, quantized, seen, equalize);
   return absl::OkStatus();

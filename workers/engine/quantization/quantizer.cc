@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace condense::quantization {
 namespace {
@@ -59,23 +58,6 @@ int64_t QuantizeValue(float x, const Grid& grid, Levels levels) {
   const float level = std::nearbyint(x / grid.scale) + grid.zero_point;
   return static_cast<int64_t>(std::clamp(level, static_cast<float>(levels.qmin),
                                          static_cast<float>(levels.qmax)));
-}
-
-double SignalToNoiseDb(const std::vector<float>& values,
-                       const std::vector<float>& scales, Levels levels) {
-  double signal = 0, noise = 0;
-  const size_t per_channel = values.size() / std::max<size_t>(1, scales.size());
-  for (size_t i = 0; i < values.size(); ++i) {
-    const Grid grid{scales[std::min(i / std::max<size_t>(1, per_channel),
-                                    scales.size() - 1)],
-                    0};
-    const double error =
-        values[i] - double{grid.scale} * QuantizeValue(values[i], grid, levels);
-    signal += double{values[i]} * values[i];
-    noise += error * error;
-  }
-  if (noise == 0) return std::numeric_limits<double>::infinity();
-  return 10 * std::log10(signal / noise);
 }
 
 }  // namespace condense::quantization

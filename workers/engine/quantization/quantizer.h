@@ -2,7 +2,6 @@
 #define CONDENSE_WORKERS_ENGINE_QUANTIZATION_QUANTIZER_H_
 
 #include <cstdint>
-#include <vector>
 
 namespace condense::quantization {
 
@@ -34,12 +33,6 @@ Grid PowerOfTwoGrid(const Grid& grid, Levels levels);
 
 // clip(round_half_even(x / s) + z, qmin, qmax), as ONNX QuantizeLinear.
 int64_t QuantizeValue(float x, const Grid& grid, Levels levels);
-
-// 10 log10(sum x^2 / sum (x - q(x))^2) of a per-channel symmetric
-// quantization; `scales` has one value, or one per channel along the first
-// axis of `values`. Infinite when nothing is lost.
-double SignalToNoiseDb(const std::vector<float>& values,
-                       const std::vector<float>& scales, Levels levels);
 
 }  // namespace condense::quantization
 

@@ -86,19 +86,5 @@ TEST(QuantizeValueTest, TiesAtBothEndsAndBeyondStayWithinTheLevels) {
   EXPECT_EQ(QuantizeValue(-1000, {0.5f, 0}, {-127, 127}), -127);
 }
 
-TEST(SignalToNoiseTest, MatchesHandComputedValues) {
-  // 1 becomes .75 and 2 becomes 2.25: 5 over 2 / 16.
-  EXPECT_NEAR(SignalToNoiseDb({1, 2}, {0.75f}, {-127, 127}),
-              10 * std::log10(40.0), 1e-6);
-  // Per channel: 1 stays, 4 becomes 3: 34 over 2.
-  EXPECT_NEAR(SignalToNoiseDb({1, 1, 4, 4}, {1, 3}, {-127, 127}),
-              10 * std::log10(17.0), 1e-6);
-  // Clipped: 10 becomes 7: 100 over 9.
-  EXPECT_NEAR(SignalToNoiseDb({10}, {1}, {-7, 7}), 10 * std::log10(100.0 / 9),
-              1e-6);
-  EXPECT_EQ(SignalToNoiseDb({1, -2, 3}, {1}, {-127, 127}),
-            std::numeric_limits<double>::infinity());
-}
-
 }  // namespace
 }  // namespace condense::quantization

@@ -1,7 +1,9 @@
 #include "workers/engine/quantization/stored_levels.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -50,7 +52,11 @@ absl::Status CheckScales(const Graph& graph, const Node& node,
   if (q.zero_points.size() != q.scales.size()) {
     return Bad(node, "has another number of zero points than of scales");
   }
-  const auto& shape = graph.value(node.inputs[0]).shape;
+  auto shape = graph.value(node.inputs[0]).shape;
+  if (const auto known = shape ? graph::KnownDims(*shape) : std::nullopt) {
+    const std::vector<int64_t> stored = q.StoredDims(*known);
+    shape = graph::Shape(stored.begin(), stored.end());
+  }
   const int64_t rank = shape ? static_cast<int64_t>(shape->size()) : 0;
   if (q.axis < 0) {
     return q.scales.size() == 1 && q.block_size == 0
@@ -73,6 +79,14 @@ absl::Status CheckScales(const Graph& graph, const Node& node,
 }
 
 }  // namespace
+
+std::vector<int64_t> StoredQuantizer::StoredDims(
+    const std::vector<int64_t>& dims) const {
+  if (!rows || dims.empty()) return dims;
+  int64_t rest = 1;
+  for (size_t i = 1; i < dims.size(); ++i) rest *= dims[i];
+  return {dims[0], rest};
+}
 
 size_t StoredQuantizer::ScaleAt(const std::vector<int64_t>& dims,
                                 int64_t index) const {
@@ -98,6 +112,7 @@ absl::StatusOr<StoredQuantizer> StoredQuantizerOf(const Graph& graph,
   q.levels = {node.Int("qmin", -127), node.Int("qmax", 127)};
   q.axis = node.Int("axis", -1);
   q.block_size = node.Int("block_size", 0);
+  q.rows = node.Int("rows", 0) != 0;
   q.scale_dims = scale->dims();
   q.scales = scale->ToFloats();
   q.zero_points = zero->ToInts();
@@ -134,18 +149,36 @@ Tensor PackLevels(DType dtype, std::vector<int64_t> dims,
 
 Tensor LevelsOf(const Tensor& values, const StoredQuantizer& q) {
   const std::vector<float> floats = values.ToFloats();
+  const std::vector<int64_t> dims = q.StoredDims(values.dims());
   std::vector<int64_t> levels;
   levels.reserve(floats.size());
   for (size_t i = 0; i < floats.size(); ++i) {
-    const size_t at = q.ScaleAt(values.dims(), static_cast<int64_t>(i));
+    const size_t at = q.ScaleAt(dims, static_cast<int64_t>(i));
     const Grid grid{q.scales[at], static_cast<int32_t>(q.zero_points[at])};
     levels.push_back(QuantizeValue(floats[i], grid, q.levels));
   }
-  return PackLevels(q.dtype, values.dims(), levels);
+  return PackLevels(q.dtype, dims, levels);
 }
 
 Tensor ZeroPointTensor(const StoredQuantizer& q) {
   return PackLevels(q.dtype, q.scale_dims, q.zero_points);
+}
+
+double SignalToNoiseDb(const Tensor& values, const StoredQuantizer& q) {
+  const std::vector<float> floats = values.ToFloats();
+  const std::vector<int64_t> levels = LevelsOf(values, q).ToInts();
+  const std::vector<int64_t> dims = q.StoredDims(values.dims());
+  double signal = 0, noise = 0;
+  for (size_t i = 0; i < floats.size(); ++i) {
+    const size_t at = q.ScaleAt(dims, static_cast<int64_t>(i));
+    const double error =
+        floats[i] - double{q.scales[at]} *
+                        static_cast<double>(levels[i] - q.zero_points[at]);
+    signal += double{floats[i]} * floats[i];
+    noise += error * error;
+  }
+  return noise == 0 ? std::numeric_limits<double>::infinity()
+                    : 10 * std::log10(signal / noise);
 }
 
 }  // namespace condense::quantization

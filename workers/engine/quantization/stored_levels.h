@@ -11,7 +11,7 @@
 namespace condense::quantization {
 
 // A condense::FakeQuantize node as a file stores it: its attributes dtype,
-// qmin, qmax, axis and block_size, and its constant scale and zero point.
+// qmin, qmax, axis, block_size and rows, and its constant scale and zero point.
 struct StoredQuantizer {
   // int4, uint4, int8, uint8, int16 or uint16.
   graph::DType dtype = graph::DType::kInt8;
@@ -20,13 +20,17 @@ struct StoredQuantizer {
   int64_t axis = -1;
   // Elements along `axis` that share a scale; 0: all of a channel.
   int64_t block_size = 0;
-  // [], [C], or with blocks the tensor's dims with ceil(n / block_size) for the
-  // n along `axis`.
+  // The tensor is stored as [dims[0], the rest].
+  bool rows = false;
+  // [], [C], or with blocks the stored dims with ceil(n / block_size) for the n
+  // along `axis`.
   std::vector<int64_t> scale_dims;
   std::vector<float> scales;
   std::vector<int64_t> zero_points;
 
-  // Which scale element `index` of a tensor with these dims has.
+  // How a tensor with these dims is stored.
+  std::vector<int64_t> StoredDims(const std::vector<int64_t>& dims) const;
+  // Which scale element `index` of a tensor with these stored dims has.
   size_t ScaleAt(const std::vector<int64_t>& dims, int64_t index) const;
 };
 
@@ -41,12 +45,17 @@ absl::StatusOr<StoredQuantizer> StoredQuantizerOf(const graph::Graph& graph,
 graph::Tensor PackLevels(graph::DType dtype, std::vector<int64_t> dims,
                          const std::vector<int64_t>& levels);
 
-// clip(round_half_even(x / s) + z, qmin, qmax) of each element, packed.
+// clip(round_half_even(x / s) + z, qmin, qmax) of each element, packed, in the
+// stored dims.
 graph::Tensor LevelsOf(const graph::Tensor& values,
                        const StoredQuantizer& quantizer);
 
 // The zero points in the storage type, shaped as the scales.
 graph::Tensor ZeroPointTensor(const StoredQuantizer& quantizer);
+
+// 10 log10(sum x^2 / sum (x - q(x))^2); infinite when nothing is lost.
+double SignalToNoiseDb(const graph::Tensor& values,
+                       const StoredQuantizer& quantizer);
 
 }  // namespace condense::quantization
 

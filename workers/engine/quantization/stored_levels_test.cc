@@ -1,5 +1,8 @@
 #include "workers/engine/quantization/stored_levels.h"
 
+#include <cmath>
+#include <limits>
+
 #include "common/error.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -127,6 +130,33 @@ TEST(StoredLevelsTest, RefusesWhatCannotBeStored) {
   blocks["block_size"] = int64_t{3};
   EXPECT_EQ(reason(Floats({2, 2}, {1, 1, 1, 1}), {0, 0, 0, 0}, blocks),
             "BAD_QUANTIZER");
+}
+
+TEST(StoredLevelsTest, SignalToNoiseMatchesHandComputedValues) {
+  const auto snr = [](const std::vector<float>& values,
+                      const std::vector<float>& scales, Levels levels,
+                      std::vector<int64_t> zeros = {}) {
+    StoredQuantizer q;
+    q.levels = levels;
+    q.axis = scales.size() > 1 ? 0 : -1;
+    q.scales = scales;
+    q.zero_points = zeros.empty() ? std::vector<int64_t>(scales.size()) : zeros;
+    q.dtype = levels.qmin < 0 ? DType::kInt8 : DType::kUint8;
+    const auto rows = static_cast<int64_t>(scales.size());
+    const auto columns = static_cast<int64_t>(values.size()) / rows;
+    return SignalToNoiseDb(Floats({rows, columns}, values), q);
+  };
+  // 1 becomes .75 and 2 becomes 2.25: 5 over 2 / 16.
+  EXPECT_NEAR(snr({1, 2}, {0.75f}, {-127, 127}), 10 * std::log10(40.0), 1e-6);
+  // Per channel: 1 stays, 4 becomes 3: 34 over 2.
+  EXPECT_NEAR(snr({1, 1, 4, 4}, {1, 3}, {-127, 127}), 10 * std::log10(17.0),
+              1e-6);
+  // Clipped: 10 becomes 7: 100 over 9.
+  EXPECT_NEAR(snr({10}, {1}, {-7, 7}), 10 * std::log10(100.0 / 9), 1e-6);
+  // With a zero point the levels reach from -12 to 3: 4 becomes 3.
+  EXPECT_NEAR(snr({-12, 4}, {1}, {0, 15}, {12}), 10 * std::log10(160.0), 1e-6);
+  EXPECT_EQ(snr({1, -2, 3}, {1}, {-127, 127}),
+            std::numeric_limits<double>::infinity());
 }
 
 }  // namespace

@@ -97,6 +97,10 @@ class Fuser {
  private:
   void PrepareWeight(Node* node) {
     const WeightGrid grid = WeightGridOf(*node);
+    if (grid.block_size > 0 || grid.scheme == "affine") {
+      node->attrs["projection"] = std::string("fit");
+      return;
+    }
     if (options_.rule != ScaleRule::kLsq || grid.scheme != "max_abs") {
       node->attrs["projection"] = grid.scheme;
       return;

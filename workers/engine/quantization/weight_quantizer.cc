@@ -4,7 +4,11 @@
 #include <cmath>
 #include <map>
 #include <string>
+#include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "workers/engine/runtime/executor.h"
+#include "workers/engine/runtime/weight_grid.h"
 #include "workers/engine/runtime/weight_projection.h"
 
 namespace condense::quantization {
@@ -42,6 +46,41 @@ Projected Project(const Tensor& weight, const WeightGrid& grid) {
   return out;
 }
 
+// Scale and zero point.
+struct GridConstants {
+  Tensor scale;
+  Tensor zero_point;
+};
+
+GridConstants ConstantsOf(const Tensor& weight, const WeightGrid& grid) {
+  if (grid.block_size > 0 || grid.scheme == "affine") {
+    torch::Tensor w = runtime::ToTorch(weight).value();
+    if (grid.rows) w = runtime::AsRows(w);
+    const runtime::FittedGrid fitted =
+        runtime::FitGrid(w, {.qmin = grid.levels.qmin,
+                             .qmax = grid.levels.qmax,
+                             .axis = grid.axis,
+                             .block = grid.block_size});
+    return {runtime::FromTorch(fitted.scale),
+            runtime::FromTorch(fitted.zero_point, graph::DType::kInt32)};
+  }
+  const std::vector<float> scales = Project(weight, grid).scales;
+  const std::vector<int64_t> dims =
+      grid.axis < 0 ? std::vector<int64_t>{}
+                    : std::vector<int64_t>{static_cast<int64_t>(scales.size())};
+  return {Tensor::Of<float>(dims, scales),
+          Tensor::Of<int32_t>(dims, std::vector<int32_t>(scales.size(), 0))};
+}
+
+std::string StorageOf(const WeightGrid& grid) {
+  const bool is_signed = grid.levels.qmin < 0;
+  const int64_t most = grid.levels.qmax;
+  const int bits = grid.packed && most <= (is_signed ? 7 : 15) ? 4
+                   : most <= (is_signed ? 127 : 255)           ? 8
+                                                               : 16;
+  return absl::StrCat(is_signed ? "int" : "uint", bits);
+}
+
 }  // namespace
 
 bool HasWeight(const Graph& graph, const Node& node) {
@@ -55,27 +94,35 @@ int64_t ChannelAxis(const Node& node, const Tensor& weight) {
   return weight.rank() < 2 ? -1 : weight.rank() - 1;
 }
 
+void SetBlocks(const Node& node, const Tensor& weight, int64_t block_size,
+               WeightGrid* grid) {
+  if (weight.rank() < 2) return;
+  grid->block_size = block_size;
+  grid->rows = node.Is("Conv");
+  const bool outputs_first = grid->rows || node.Int("transB", 0) != 0;
+  grid->axis = outputs_first ? 1 : weight.rank() - 2;
+}
+
 void QuantizeWeight(Graph* graph, NodeId layer, const WeightGrid& grid) {
   const ValueId weight_id = graph->node(layer).inputs[1];
   const Tensor weight = *graph->ConstantOf(weight_id);
-  const std::vector<float> scales = Project(weight, grid).scales;
-  const std::vector<int64_t> dims =
-      grid.axis < 0 ? std::vector<int64_t>{}
-                    : std::vector<int64_t>{static_cast<int64_t>(scales.size())};
+  GridConstants constants = ConstantsOf(weight, grid);
   const std::string name = graph->value(weight_id).name;
   const ValueId scale =
-      graph->AddConstant(name + ".scale", Tensor::Of<float>(dims, scales));
-  const ValueId zero = graph->AddConstant(
-      name + ".zero_point",
-      Tensor::Of<int32_t>(dims, std::vector<int32_t>(scales.size(), 0)));
+      graph->AddConstant(name + ".scale", std::move(constants.scale));
+  const ValueId zero =
+      graph->AddConstant(name + ".zero_point", std::move(constants.zero_point));
   std::map<std::string, graph::Attribute> attrs = {
       {"qmin", grid.levels.qmin},
       {"qmax", grid.levels.qmax},
-      {"dtype",
-       std::string(grid.packed && grid.levels.qmax <= 7 ? "int4" : "int8")},
+      {"dtype", StorageOf(grid)},
       {"role", std::string("weight")}};
   if (grid.axis >= 0) attrs["axis"] = grid.axis;
-  if (grid.scheme != "max_abs") attrs["scheme"] = grid.scheme;
+  if (grid.block_size > 0) attrs["block_size"] = grid.block_size;
+  if (grid.rows) attrs["rows"] = int64_t{1};
+  if (grid.scheme != "max_abs" && grid.scheme != "affine") {
+    attrs["scheme"] = grid.scheme;
+  }
   const NodeId quantizer = graph->InsertBefore(
       layer, "FakeQuantize", name + ".quantize", {weight_id, scale, zero},
       name + ".quantized", attrs, "condense");
@@ -83,13 +130,19 @@ void QuantizeWeight(Graph* graph, NodeId layer, const WeightGrid& grid) {
 }
 
 WeightGrid WeightGridOf(const Node& quantizer) {
+  const Levels levels = {quantizer.Int("qmin", -127),
+                         quantizer.Int("qmax", 127)};
+  const std::string dtype = quantizer.String("dtype", "int8");
   return {quantizer.Int("axis", -1),
-          {quantizer.Int("qmin", -127), quantizer.Int("qmax", 127)},
-          quantizer.String("scheme", "max_abs"),
-          quantizer.String("dtype", "int8") == "int4"};
+          levels,
+          levels.qmin < 0 ? quantizer.String("scheme", "max_abs") : "affine",
+          dtype == "int4" || dtype == "uint4",
+          quantizer.Int("block_size", 0),
+          quantizer.Int("rows", 0) != 0};
 }
 
 Levels SchemeLevels(const std::string& scheme, int bits) {
+  if (scheme == "affine") return {0, (int64_t{1} << bits) - 1};
   int64_t most = (int64_t{1} << (bits - 1)) - 1;
   if (scheme == "binary" || scheme == "ternary") most = 1;
   // 2^(b-1) - 1 powers of two of each sign, from 1 on.

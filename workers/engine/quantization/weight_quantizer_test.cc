@@ -26,6 +26,9 @@ TEST(SchemeLevelsTest, AreWhatTheBitsCanSay) {
   EXPECT_EQ(SchemeLevels("log2", 2).qmax, 1);
   EXPECT_EQ(SchemeLevels("binary", 1).qmax, 1);
   EXPECT_EQ(SchemeLevels("ternary", 2).qmin, -1);
+  EXPECT_EQ(SchemeLevels("max_abs", 16).qmin, -32767);
+  EXPECT_EQ(SchemeLevels("affine", 4).qmin, 0);
+  EXPECT_EQ(SchemeLevels("affine", 4).qmax, 15);
 }
 
 struct Case {
@@ -98,6 +101,46 @@ INSTANTIATE_TEST_SUITE_P(
              std::to_string(info.param.bits) +
              (info.param.packed ? "_packed" : "");
     });
+
+// Grids that follow the weights: training finds them anew, whatever they were.
+TEST(FittedGridTest, TrainingSimulationAndFileAgreeBitByBit) {
+  Graph g;
+  g.AddOutput(Conv(&g, "c", Image(&g, 2), 2, 3));
+  ASSERT_TRUE(graph::InferShapes(g).ok());
+  torch::manual_seed(6);
+  const torch::Tensor x = torch::randn({2, 2, 6, 6});
+  Numerics numerics = RuntimeNumerics();
+  numerics.float_activations = numerics.packed = true;
+  numerics.weight_bits = 4;
+  for (const auto& [scheme, block] :
+       {std::pair{"affine", 0}, {"affine", 8}, {"max_abs", 8}}) {
+    numerics.weight_scheme = scheme;
+    numerics.block_size = block;
+    const Graph placed = PlaceQuantizers(g, numerics)->graph;
+    const torch::Tensor simulated = Output(placed, x);
+    Graph moved = placed;
+    const auto scale = moved.FindValue("c.w.scale");
+    moved.SetConstant(
+        scale,
+        Tensor::Of<float>(moved.ConstantOf(scale)->dims(),
+                          std::vector<float>(Floats(moved, scale).size(), 9)));
+    EXPECT_FALSE(torch::equal(Output(moved, x), simulated));
+    EXPECT_TRUE(torch::equal(Output(TrainingGraph(moved, {}), x), simulated));
+    auto executor = runtime::Executor::Create(moved);
+    ASSERT_TRUE(executor.ok());
+    RefreshWeightScales(moved, executor->get());
+    ASSERT_TRUE((*executor)->StoreTo(&moved).ok());
+    EXPECT_EQ(Floats(moved, scale), Floats(placed, scale));
+    const auto lowered = LowerToQdq(placed);
+    ASSERT_TRUE(lowered.ok()) << lowered.status();
+    EXPECT_TRUE(torch::equal(Output(lowered->graph, x), simulated));
+    const Tensor& stored =
+        *lowered->graph.ConstantOf(lowered->graph.FindValue("c.w_quantized"));
+    EXPECT_EQ(stored.bytes().size(), 27u);
+    EXPECT_EQ(stored.dims(), block > 0 ? std::vector<int64_t>({3, 18})
+                                       : std::vector<int64_t>({3, 2, 3, 3}));
+  }
+}
 
 TEST(PowerOfTwoGridTest, HoldsWhatTheGridHeld) {
   // Scale .1 and zero point 100: from -10 to 15.5.

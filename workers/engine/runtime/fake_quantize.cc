@@ -8,6 +8,7 @@
 #include "workers/engine/runtime/fake_quantize_layout.h"
 #include "workers/engine/runtime/learned_step.h"
 #include "workers/engine/runtime/step.h"
+#include "workers/engine/runtime/weight_grid.h"
 #ifdef CONDENSE_CUDA
 #include "workers/engine/runtime/fake_quantize_cuda.h"
 #endif
@@ -156,14 +157,37 @@ absl::StatusOr<FakeQuantizeOptions> OptionsOf(const KernelContext& c) {
   return options;
 }
 
-// Inputs x, scale, zero_point[, range][, addend]. `range` is {low, high, seen
+// On the grid that it gives itself, which is written to scale and zero_point.
+Tensor FakeQuantizeFitted(const FakeQuantizeInputs& inputs,
+                          const FakeQuantizeOptions& options) {
+  {
+    const at::NoGradGuard no_grad;
+    const FittedGrid grid = FitGrid(inputs.x, options);
+    inputs.scale.copy_(grid.scale);
+    inputs.zero_point.copy_(grid.zero_point);
+  }
+  return FakeQuantize(inputs, options);
+}
+
+// Inputs x, scale, zero_point[, range][, addend]. With `rows` x is a weight
+// that counts as [dims[0], the rest]. `range` is {low, high, seen
 // low, seen high}; in training its second half is widened by what is seen.
 absl::StatusOr<Kernel> FakeQuantizeKernel(const KernelContext& c) {
   auto options = OptionsOf(c);
   if (!options.ok()) return options.status();
-  const auto projection = ProjectionOf(c.node.String("projection", ""));
+  const std::string name = c.node.String("projection", "");
+  const auto projection = ProjectionOf(name);
+  const bool fitted = name == "fit", rows = c.node.Int("rows", 0) != 0;
   const std::string learned = c.node.String("learned", "");
-  return Kernel([options = *options, projection, learned](const Call& call) {
+  return Kernel([options = *options, projection, fitted, rows,
+                 learned](const Call& call) {
+    if (fitted || rows) {
+      const Tensor x = rows ? AsRows(call.in[0]) : call.in[0];
+      const FakeQuantizeInputs weight{x, call.in[1], call.in[2]};
+      const Tensor y = fitted ? FakeQuantizeFitted(weight, options)
+                              : FakeQuantize(weight, options);
+      return std::vector<Tensor>{y.reshape(call.in[0].sizes())};
+    }
     if (projection) {
       return std::vector<Tensor>{
           FakeQuantizeWeight(call.in[0], call.in[1], options, *projection)};
