@@ -442,9 +442,10 @@ absl::Status CheckSchemes(const Checker& check, const v1::Quantize& quantize) {
                        absl::StatusCode::kUnimplemented);
   }
   if (activations == v1::SYMMETRIC && quantize.activations().bits() == 1) {
-    return check.Error("activations.bits", "UNSUPPORTED_COMBINATION",
-                       "symmetric activations have 2 to 8 bits, or 16; the nearest "
-                       "scheme of 1 bit is affine");
+    return check.Error(
+        "activations.bits", "UNSUPPORTED_COMBINATION",
+        "symmetric activations have 2 to 8 bits, or 16; the nearest "
+        "scheme of 1 bit is affine");
   }
   return CheckWeightBits(check, "weights.bits", weights.has_bits(),
                          weights.bits(), weights.scheme());
@@ -499,10 +500,13 @@ absl::Status CheckPtqSchemes(const Checker& check,
       scheme == v1::SCHEME_UNSPECIFIED || scheme == v1::SYMMETRIC;
   const bool rounds = ptq.rounding() != v1::Ptq::ROUNDING_UNSPECIFIED &&
                       ptq.rounding() != v1::Ptq::NEAREST;
-  if (!plain && rounds) {
-    return check.Error("ptq.rounding", "UNSUPPORTED_COMBINATION",
-                       "this rounding is for symmetric weights; the nearest "
-                       "for others is nearest");
+  const bool gptq = ptq.rounding() == v1::Ptq::GPTQ;
+  if (!plain && rounds && !(gptq && scheme == v1::AFFINE)) {
+    return check.Error(
+        "ptq.rounding", "UNSUPPORTED_COMBINATION",
+        absl::StrCat("this rounding is for symmetric weights; the nearest "
+                     "here is ",
+                     scheme == v1::AFFINE ? "gptq" : "nearest"));
   }
   if (!plain && ptq.has_min_snr_db()) {
     return check.Error("ptq.min_snr_db", "UNSUPPORTED_COMBINATION",
@@ -514,8 +518,7 @@ absl::Status CheckPtqSchemes(const Checker& check,
   }
   if (ActivationScheme(quantize) != v1::FLOAT) return absl::OkStatus();
   const std::pair<const char*, bool> needs_activations[] = {
-      {"rounding", rounds},
-      {"bias_correction", ptq.bias_correction()},
+      {"rounding", rounds && !gptq},
       {"min_snr_db", ptq.has_min_snr_db()},
       {"equalize", ptq.equalize()},
       {"smooth", ptq.smooth() > 0},

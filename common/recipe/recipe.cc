@@ -202,8 +202,10 @@ void ResolvePtq(const v1::WeightQuantization& weights,
   const bool integers = activations.scheme() != v1::FLOAT;
   if (!ptq->has_equalize()) ptq->set_equalize(integers);
   if (ptq->rounding() == v1::Ptq::ROUNDING_UNSPECIFIED) {
-    const bool plain = integers && weights.scheme() == v1::SYMMETRIC;
-    ptq->set_rounding(plain ? v1::Ptq::GPTQ : v1::Ptq::NEAREST);
+    const bool grid =
+        weights.scheme() == v1::SYMMETRIC || weights.scheme() == v1::AFFINE;
+    ptq->set_rounding(grid && weights.bits() != 16 ? v1::Ptq::GPTQ
+                                                   : v1::Ptq::NEAREST);
   }
   if (!ptq->has_pixel_grid()) ptq->set_pixel_grid(integers);
   if (!ptq->has_iterations()) ptq->set_iterations(1000);

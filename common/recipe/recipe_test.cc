@@ -273,7 +273,10 @@ TEST(ParseRecipeTest, RefusesFormsOfWeightsThatDoNotGoTogether) {
   EXPECT_EQ(refusal("mode: ptq, weights: {granularity: block, scheme: log2}"),
             "UNSUPPORTED_COMBINATION" + at + "weights.granularity");
   EXPECT_EQ(refusal("mode: ptq, weights: {granularity: block}, "
-                    "ptq: {rounding: gptq}"),
+                    "ptq: {rounding: brecq}"),
+            "UNSUPPORTED_COMBINATION" + at + "ptq.rounding");
+  EXPECT_EQ(refusal("mode: ptq, weights: {scheme: affine}, "
+                    "ptq: {rounding: adaround}"),
             "UNSUPPORTED_COMBINATION" + at + "ptq.rounding");
   EXPECT_EQ(refusal("mode: ptq, weights: {scheme: float, bits: 4}"),
             "UNUSED_KEY" + at + "weights");
@@ -366,7 +369,7 @@ TEST(ResolveRecipeTest, TechniquesAreOffWhereTheSchemesDoNotTakeThem) {
   EXPECT_EQ(resolved(", weights: {scheme: binary}").rounding(),
             v1::Ptq::NEAREST);
   const v1::Ptq floats = resolved(", activations: {scheme: float}");
-  EXPECT_EQ(floats.rounding(), v1::Ptq::NEAREST);
+  EXPECT_EQ(floats.rounding(), v1::Ptq::GPTQ);
   EXPECT_FALSE(floats.equalize() || floats.pixel_grid());
   EXPECT_EQ(floats.smooth(), 0);
 }
@@ -383,9 +386,11 @@ TEST(ResolveRecipeTest, ActivationsAreFloatWhereWeightsAreComputedInFloat) {
   const v1::Quantize blocks = resolved(", weights: {granularity: block}");
   EXPECT_EQ(blocks.weights().block_size(), 32);
   EXPECT_EQ(blocks.activations().scheme(), v1::FLOAT);
-  EXPECT_EQ(blocks.ptq().rounding(), v1::Ptq::NEAREST);
+  EXPECT_EQ(blocks.ptq().rounding(), v1::Ptq::GPTQ);
   EXPECT_EQ(resolved(", weights: {bits: 16}").activations().scheme(),
             v1::FLOAT);
+  EXPECT_EQ(resolved(", weights: {bits: 16}").ptq().rounding(),
+            v1::Ptq::NEAREST);
   // What is asked for stays.
   EXPECT_EQ(resolved(", weights: {bits: 16}, activations: {bits: 8}")
                 .activations()

@@ -128,7 +128,8 @@ TEST_F(WeightFormsTest, AnOverrideGivesOneLayer16Bits) {
 
 TEST_F(WeightFormsTest, BlocksOfFourBitsArePackedAndLoseLessThanChannels) {
   const std::string alone =
-      "mode: ptq, activations: {scheme: float}, weights: ";
+      "mode: ptq, activations: {scheme: float}, ptq: {rounding: nearest}, "
+      "weights: ";
   const auto channels = Report(kInt4, alone + "{granularity: channel}");
   const auto blocks =
       Report(kInt4, alone + "{granularity: block, block_size: 16}");

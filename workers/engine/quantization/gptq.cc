@@ -20,14 +20,16 @@ torch::Tensor FactorOf(const torch::Tensor& hessian, double damping) {
                                      : factor.to(torch::kFloat32).contiguous();
 }
 
-// One row, in the order of the columns; `factor` [K, K], null: no correction.
-void RoundRow(const float* factor, int64_t size, float scale, Levels levels,
-              float* row) {
+// One row, in the order of the columns, as are scale and zero point; `factor`
+// [K, K], null: no correction.
+void RoundRow(const float* factor, int64_t size, const float* scale,
+              const float* zero, Levels levels, float* row) {
   const float low = static_cast<float>(levels.qmin);
   const float high = static_cast<float>(levels.qmax);
   for (int64_t k = 0; k < size; ++k) {
-    const float rounded =
-        std::clamp(std::nearbyint(row[k] / scale), low, high) * scale;
+    const float level =
+        std::clamp(std::nearbyint(row[k] / scale[k]) + zero[k], low, high);
+    const float rounded = (level - zero[k]) * scale[k];
     const float lost = row[k] - rounded;
     row[k] = rounded;
     if (factor == nullptr || lost == 0) continue;
@@ -41,8 +43,7 @@ void RoundRow(const float* factor, int64_t size, float scale, Levels levels,
 
 torch::Tensor RoundGptq(const torch::Tensor& weights,
                         const torch::Tensor& hessian, int64_t rows,
-                        const std::vector<float>& scales, Levels levels,
-                        double damping) {
+                        const GptqGrid& grid, double damping) {
   const int64_t outputs = weights.size(0), size = weights.size(1);
   const torch::Tensor order = hessian.diagonal().argsort(0, true);
   const torch::Tensor sorted =
@@ -51,11 +52,16 @@ torch::Tensor RoundGptq(const torch::Tensor& weights,
                       static_cast<double>(std::max<int64_t>(1, rows));
   const torch::Tensor factor =
       FactorOf(sorted, std::max(damping, std::min(1.0, 0.1 * thin)));
-  torch::Tensor out = weights.index_select(1, order).contiguous();
-  for (int64_t o = 0; o < outputs; ++o) {
+  const auto ordered = [&](const torch::Tensor& values) {
+    return values.expand_as(weights).index_select(1, order).contiguous();
+  };
+  torch::Tensor out = ordered(weights);
+  const torch::Tensor scale = ordered(grid.scale);
+  const torch::Tensor zero = ordered(grid.zero_point);
+  for (int64_t at = 0; at < outputs * size; at += size) {
     RoundRow(factor.defined() ? factor.data_ptr<float>() : nullptr, size,
-             scales[scales.size() == 1 ? 0 : o], levels,
-             out.data_ptr<float>() + o * size);
+             scale.data_ptr<float>() + at, zero.data_ptr<float>() + at,
+             grid.levels, out.data_ptr<float>() + at);
   }
   return out.index_select(1, order.argsort());
 }

@@ -3,11 +3,17 @@
 
 #include <torch/torch.h>
 
-#include <vector>
-
 #include "workers/engine/quantization/quantizer.h"
 
 namespace condense::quantization {
+
+// What weights are rounded to: scale and zero point (float32) broadcast to
+// them.
+struct GptqGrid {
+  torch::Tensor scale;
+  torch::Tensor zero_point;
+  Levels levels;
+};
 
 // Rounds the weights of one layer so that its outputs lose least: GPTQ,
 // Frantar et al., arXiv:2210.17323. Column after column is rounded, and what
@@ -16,11 +22,10 @@ namespace condense::quantization {
 //
 // weights: [outputs, K] float32, returned on the grid. hessian: [K, K] float64,
 // the mean of x x^T over `rows` inputs; its diagonal gets `damping` of its mean
-// added, more where rows are fewer than columns. scales: one per output.
+// added, more where rows are fewer than columns.
 torch::Tensor RoundGptq(const torch::Tensor& weights,
                         const torch::Tensor& hessian, int64_t rows,
-                        const std::vector<float>& scales, Levels levels,
-                        double damping = 0.01);
+                        const GptqGrid& grid, double damping = 0.01);
 
 }  // namespace condense::quantization
 

@@ -7,10 +7,11 @@
 #include "common/status_macros.h"
 #include "workers/engine/quantization/calibrate.h"
 #include "workers/engine/quantization/gptq.h"
-#include "workers/engine/quantization/lower_qdq.h"
 #include "workers/engine/quantization/patches.h"
+#include "workers/engine/quantization/weight_quantizer.h"
 #include "workers/engine/quantization/weight_view.h"
 #include "workers/engine/runtime/executor.h"
+#include "workers/engine/runtime/weight_grid.h"
 
 namespace condense::quantization {
 namespace {
@@ -46,13 +47,14 @@ class Tuner {
  public:
   Tuner(Graph* graph, const Graph& floats, const TuneOptions& options)
       : graph_(*graph), floats_(floats), options_(options) {
-    for (const QuantizedLayer& layer : QuantizedLayers(graph_)) {
-      const auto view = WeightViewOf(graph_, graph_.node(layer.node));
+    for (const auto& [layer, quantizer] : WeightQuantizers(graph_)) {
+      const Node& node = graph_.node(layer);
+      const auto view = WeightViewOf(graph_, node);
       if (!view) continue;
-      views_[layer.node] = *view;
-      quantizers_[layer.node] = layer.weight_quantizer;
-      readers_[graph_.node(layer.node).inputs[0]].push_back(layer.node);
-      makers_[graph_.node(layer.node).outputs[0]] = layer.node;
+      views_[layer] = *view;
+      quantizers_[layer] = quantizer;
+      readers_[node.inputs[0]].push_back(layer);
+      makers_[node.outputs[0]] = layer;
     }
   }
 
@@ -90,14 +92,32 @@ class Tuner {
     return executor->Run({x}).status();
   }
 
+  // [groups, outputs per group, what each of them reads]
+  static torch::Tensor MatrixOf(const torch::Tensor& weight,
+                                const WeightView& view) {
+    return (view.outputs_first ? weight : weight.t())
+        .reshape({view.groups, view.outputs_per_group(), -1});
+  }
+
+  // The quantizer's scale (1) or zero point (2) of each weight.
+  torch::Tensor Spread(const Node& quantizer, size_t input,
+                       at::IntArrayRef sizes) const {
+    const WeightGrid grid = WeightGridOf(quantizer);
+    torch::Tensor weight = torch::empty(sizes);
+    if (grid.rows) weight = runtime::AsRows(weight);
+    const torch::Tensor values =
+        runtime::ToTorch(*graph_.ConstantOf(quantizer.inputs[input]))
+            .value()
+            .to(torch::kFloat32);
+    return runtime::SpreadGrid(values, weight,
+                               {.axis = grid.axis, .block = grid.block_size})
+        .expand_as(weight)
+        .reshape(sizes);
+  }
+
   void Round(NodeId id, const torch::Tensor& input) {
     const WeightView& view = views_[id];
     if (!rounded_.insert(view.weight).second) return;
-    const Node& quantizer = graph_.node(quantizers_[id]);
-    const Levels levels{quantizer.Int("qmin", -127),
-                        quantizer.Int("qmax", 127)};
-    const std::vector<float> scales =
-        graph_.ConstantOf(quantizer.inputs[1])->ToFloats();
     const torch::Tensor patches = SamplePatches(
         input, graph_.node(id), view, options_.rows_max, options_.seed);
     const int64_t rows = patches.size(1);
@@ -106,16 +126,17 @@ class Tuner {
         static_cast<double>(rows);
     const torch::Tensor weight =
         executor_->ConstantTensor(view.weight).detach().to(torch::kCPU);
-    torch::Tensor matrix = view.outputs_first ? weight : weight.t();
-    matrix = matrix.reshape({view.groups, view.outputs_per_group(), -1});
+    const Node& quantizer = graph_.node(quantizers_[id]);
+    const torch::Tensor matrix = MatrixOf(weight, view);
+    const torch::Tensor scale =
+        MatrixOf(Spread(quantizer, 1, weight.sizes()), view);
+    const torch::Tensor zero =
+        MatrixOf(Spread(quantizer, 2, weight.sizes()), view);
+    const Levels levels = WeightGridOf(quantizer).levels;
     std::vector<torch::Tensor> rounded;
     for (int64_t g = 0; g < view.groups; ++g) {
-      std::vector<float> own = scales;
-      if (scales.size() > 1) {
-        const auto from = scales.begin() + g * view.outputs_per_group();
-        own.assign(from, from + view.outputs_per_group());
-      }
-      rounded.push_back(RoundGptq(matrix[g], hessian[g], rows, own, levels));
+      rounded.push_back(
+          RoundGptq(matrix[g], hessian[g], rows, {scale[g], zero[g], levels}));
     }
     torch::Tensor whole = torch::cat(rounded);
     whole = view.outputs_first ? whole.reshape(weight.sizes())

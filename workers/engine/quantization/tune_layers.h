@@ -11,7 +11,7 @@
 namespace condense::quantization {
 
 struct TuneOptions {
-  // Round weights by RoundGptq; false: to the nearest level.
+  // Round weights of integer grids by RoundGptq; false: to the nearest level.
   bool gptq = true;
   // Move biases so that channels keep their mean (empirical bias correction,
   // Nagel et al., arXiv:1906.04721, section 4.2).
@@ -25,7 +25,8 @@ struct TuneOptions {
 };
 
 // Goes once through the calibrated simulation in order of execution. Right
-// before a quantized layer runs, its weights are rounded for the inputs that
+// before a layer with quantized weights runs (its activations may be in float),
+// they are rounded for the inputs that
 // the quantized layers before it give; right after, its bias takes up the
 // difference of the channels' means to `floats` on the same samples, and
 // the layers behind it see the corrected output. Biases that a layer lacks are

@@ -9,6 +9,7 @@
 #include "workers/engine/quantization/quantization_test_graphs.h"
 #include "workers/engine/quantization/quantizers_in_graph.h"
 #include "workers/engine/quantization/sensitivity.h"
+#include "workers/engine/quantization/stored_levels.h"
 #include "workers/engine/runtime/executor.h"
 
 namespace condense::quantization {
@@ -18,10 +19,9 @@ using graph::Graph;
 using graph::ValueId;
 
 // BarsNet with 3-bit weights, calibrated.
-Graph Simulation(data::Loader* loader) {
+Graph Simulation(data::Loader* loader, Numerics numerics = RuntimeNumerics()) {
   Graph g = training::BarsNet();
   EXPECT_TRUE(graph::FoldBatchNorm().Run(g).ok());
-  Numerics numerics = RuntimeNumerics();
   numerics.weight_bits = 3;
   Graph placed = std::move(PlaceQuantizers(g, numerics)->graph);
   EXPECT_TRUE(Calibrate(&placed, loader, {}, nullptr).ok());
@@ -78,6 +78,34 @@ TEST_F(TuneLayersTest, GptqLosesLessThanTheNearestLevelsAndStaysOnTheGrid) {
     const float scale = Floats(g, quantizer.inputs[1])[0];
     const float first = Floats(g, quantizer.inputs[0])[0] / scale;
     EXPECT_NEAR(first, std::nearbyint(first), 1e-4);
+  }
+}
+
+TEST_F(TuneLayersTest, SoDoesGptqForBlocksAndZeroPointsWithFloatActivations) {
+  for (const auto& [scheme, block] :
+       {std::pair{"max_abs", 8}, {"affine", 0}, {"affine", 8}}) {
+    Numerics numerics = RuntimeNumerics();
+    numerics.float_activations = true;
+    numerics.weight_scheme = scheme;
+    numerics.block_size = block;
+    Graph g = Simulation(&loader_, numerics);
+    const torch::Tensor x = TakeSamples(&loader_, 64).value();
+    const Graph floats = WithoutQuantizers(g);
+    const torch::Tensor exact = Output(floats, x);
+    const double before = (Output(g, x) - exact).square().mean().item<double>();
+    TuneOptions options;
+    options.samples = 64;
+    ASSERT_TRUE(TuneLayers(&g, floats, &loader_, options).ok());
+    EXPECT_LT((Output(g, x) - exact).square().mean().item<double>(),
+              0.5 * before)
+        << scheme << block;
+    // Its weights are on their grid.
+    for (const auto& [layer, quantizer] : WeightQuantizers(g)) {
+      const graph::Node& node = g.node(quantizer);
+      const auto stored = StoredQuantizerOf(g, node);
+      ASSERT_TRUE(stored.ok());
+      EXPECT_GT(SignalToNoiseDb(*g.ConstantOf(node.inputs[0]), *stored), 100);
+    }
   }
 }
 

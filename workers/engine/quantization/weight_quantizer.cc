@@ -129,6 +129,22 @@ void QuantizeWeight(Graph* graph, NodeId layer, const WeightGrid& grid) {
   graph->mutable_node(layer).inputs[1] = graph->node(quantizer).outputs[0];
 }
 
+std::map<NodeId, NodeId> WeightQuantizers(const Graph& graph) {
+  std::map<NodeId, NodeId> found;
+  for (NodeId id : graph.order()) {
+    const Node& node = graph.node(id);
+    if (!node.Is("Conv") && !node.Is("Gemm") && !node.Is("MatMul")) continue;
+    const NodeId producer = graph.value(node.inputs[1]).producer;
+    if (producer == graph::kNoNode) continue;
+    const Node& quantizer = graph.node(producer);
+    if (quantizer.IsFakeQuantize() &&
+        quantizer.String("role", "") == "weight") {
+      found[id] = producer;
+    }
+  }
+  return found;
+}
+
 WeightGrid WeightGridOf(const Node& quantizer) {
   const Levels levels = {quantizer.Int("qmin", -127),
                          quantizer.Int("qmax", 127)};

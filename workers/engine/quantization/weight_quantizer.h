@@ -2,6 +2,7 @@
 #define CONDENSE_WORKERS_ENGINE_QUANTIZATION_WEIGHT_QUANTIZER_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,9 @@ void SetBlocks(const graph::Node& node, const graph::Tensor& weight,
 // (ProjectWeights) it is not what a scheme other than max_abs makes of it.
 void QuantizeWeight(graph::Graph* graph, graph::NodeId layer,
                     const WeightGrid& grid);
+// Every layer with a quantizer on its weight, and that.
+std::map<graph::NodeId, graph::NodeId> WeightQuantizers(
+    const graph::Graph& graph);
 // What QuantizeWeight was given, from the node it made.
 WeightGrid WeightGridOf(const graph::Node& quantizer);
 

@@ -59,19 +59,6 @@ bool NeedsGradient(const Tensor& x) {
   return x.defined() && x.requires_grad() && at::GradMode::is_enabled();
 }
 
-// Scale or zero point so that it broadcasts with x.
-Tensor Spread(const Tensor& value, const Tensor& x,
-              const FakeQuantizeOptions& options) {
-  if (value.numel() == 1) return value.reshape({});
-  if (options.block > 0) {
-    return at::slice(at::repeat_interleave(value, options.block, options.axis),
-                     options.axis, 0, x.size(options.axis));
-  }
-  std::vector<int64_t> shape(x.dim(), 1);
-  shape[options.axis] = value.numel();
-  return value.reshape(shape);
-}
-
 bool HasKernel(const Tensor& x) {
   if (x.scalar_type() != torch::kFloat32 &&
       x.scalar_type() != torch::kBFloat16) {
@@ -240,8 +227,9 @@ Quantized FakeQuantizeByOperators(const FakeQuantizeInputs& inputs,
     inputs.seen.copy_(at::stack(
         {at::minimum(inputs.seen[0], low), at::maximum(inputs.seen[1], high)}));
   }
-  const Tensor s = Spread(inputs.scale, v, options);
-  const Tensor z = Spread(inputs.zero_point, v, options).to(torch::kFloat32);
+  const Tensor s = SpreadGrid(inputs.scale, v, options);
+  const Tensor z =
+      SpreadGrid(inputs.zero_point, v, options).to(torch::kFloat32);
   // Division, not multiplication by 1/s: QuantizeLinear divides.
   const Tensor level = at::div(v, s).round_().add_(z);
   const Tensor inside =

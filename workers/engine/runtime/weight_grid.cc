@@ -64,6 +64,18 @@ FittedGrid FitGrid(const Tensor& w, const FakeQuantizeOptions& options) {
   return grid;
 }
 
+Tensor SpreadGrid(const Tensor& value, const Tensor& x,
+                  const FakeQuantizeOptions& options) {
+  if (value.numel() == 1) return value.reshape({});
+  if (options.block > 0) {
+    return at::slice(at::repeat_interleave(value, options.block, options.axis),
+                     options.axis, 0, x.size(options.axis));
+  }
+  std::vector<int64_t> shape(x.dim(), 1);
+  shape[options.axis] = value.numel();
+  return value.reshape(shape);
+}
+
 Tensor AsRows(const Tensor& w) { return w.reshape({w.size(0), -1}); }
 
 }  // namespace condense::runtime

@@ -22,6 +22,11 @@ struct FittedGrid {
 // What holds nothing but zeros has a positive scale. No gradient.
 FittedGrid FitGrid(const torch::Tensor& w, const FakeQuantizeOptions& options);
 
+// Scale or zero point so that it broadcasts with `x`, of which it has one per
+// tensor, channel or block.
+torch::Tensor SpreadGrid(const torch::Tensor& value, const torch::Tensor& x,
+                         const FakeQuantizeOptions& options);
+
 // A weight as [dims[0], the rest]: what a quantizer with attribute `rows` sees,
 // whose blocks then run over all that an output channel reads.
 torch::Tensor AsRows(const torch::Tensor& w);
