@@ -99,7 +99,7 @@ def artifacts(work):
 
 FORMS = [
     ("vnni", "mode: ptq, weights: {bits: 16}"),
-    ("vnni", "mode: ptq, overrides: [{match: '*Conv*', bits: 16}]"),
+    ("vnni", "mode: ptq, overrides: [{match: 'block.*', bits: 16}]"),
     ("vnni", "mode: ptq, weights: {scheme: affine}, activations: {scheme: float}"),
     ("vnni", "mode: ptq, weights: {scheme: affine, bits: 16}, activations: {scheme: float}"),
     ("vnni", "mode: ptq, weights: {scheme: float}"),
