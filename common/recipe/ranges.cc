@@ -369,7 +369,10 @@ absl::Status CheckWeightBits(const Checker& check, const std::string& key,
                                 {v1::POWER_OF_TWO, "power_of_two", 2, 8, false},
                                 {v1::LOG2, "log2", 2, 4, false},
                                 {v1::BINARY, "binary", 1, 1, false},
-                                {v1::TERNARY, "ternary", 2, 2, false}};
+                                {v1::TERNARY, "ternary", 2, 2, false},
+                                {v1::LQ, "lq", 1, 4, false},
+                                {v1::LUT, "lut", 2, 4, false},
+                                {v1::MRBIQ, "mrbiq", 2, 4, false}};
   CONDENSE_RETURN_IF_ERROR(CheckBits(check, key, has, bits, 1));
   if (scheme == v1::SCHEME_UNSPECIFIED) scheme = v1::SYMMETRIC;
   for (const Limits& limits : kLimits) {
@@ -427,6 +430,28 @@ absl::Status CheckGranularity(const Checker& check,
                      weights.block_size(), 2, 4096);
 }
 
+bool IsForActivations(v1::Scheme scheme) {
+  return scheme == v1::SCHEME_UNSPECIFIED || scheme == v1::SYMMETRIC ||
+         scheme == v1::AFFINE || scheme == v1::POWER_OF_TWO ||
+         scheme == v1::FLOAT;
+}
+
+// mrbiq looks at the inputs of each output after training.
+absl::Status CheckMrbiq(const Checker& check, const v1::Quantize& quantize) {
+  if (quantize.weights().scheme() != v1::MRBIQ) return absl::OkStatus();
+  if (quantize.mode() == v1::Quantize::QAT) {
+    return check.Error("weights.scheme", "UNSUPPORTED_COMBINATION",
+                       "mrbiq is found after training, in mode ptq; the "
+                       "nearest for mode qat is lq");
+  }
+  if (quantize.weights().granularity() == v1::WeightQuantization::TENSOR) {
+    return check.Error("weights.granularity", "UNSUPPORTED_COMBINATION",
+                       "mrbiq finds levels for each output; the nearest is "
+                       "channel");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckSchemes(const Checker& check, const v1::Quantize& quantize) {
   const v1::WeightQuantization& weights = quantize.weights();
   if (weights.scheme() == v1::FLOAT) {
@@ -434,8 +459,8 @@ absl::Status CheckSchemes(const Checker& check, const v1::Quantize& quantize) {
   }
   CONDENSE_RETURN_IF_ERROR(CheckGranularity(check, weights));
   const v1::Scheme activations = quantize.activations().scheme();
-  if (activations == v1::LOG2 || activations == v1::BINARY ||
-      activations == v1::TERNARY) {
+  CONDENSE_RETURN_IF_ERROR(CheckMrbiq(check, quantize));
+  if (!IsForActivations(activations)) {
     return check.Error("activations.scheme", "UNIMPLEMENTED_VALUE",
                        "this scheme is for weights; the nearest for "
                        "activations is power_of_two",

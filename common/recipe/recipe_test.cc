@@ -1,5 +1,6 @@
 #include "common/recipe/recipe.h"
 
+#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 
 namespace condense::recipe {
@@ -210,6 +211,23 @@ TEST(ParseRecipeTest, RefusesNumbersThatDoNotGoTogether) {
             "UNSUPPORTED_COMBINATION stages[0].quantize.weights.bits");
   EXPECT_EQ(quantize("mode: ptq, weights: {scheme: log2, bits: 5}"),
             "UNSUPPORTED_COMBINATION stages[0].quantize.weights.bits");
+  for (const char* other : {"lq, bits: 5", "lut, bits: 1", "mrbiq, bits: 8"}) {
+    EXPECT_EQ(
+        quantize(absl::StrCat("mode: ptq, weights: {scheme: ", other, "}")),
+        "UNSUPPORTED_COMBINATION stages[0].quantize.weights.bits")
+        << other;
+  }
+  EXPECT_EQ(quantize("mode: ptq, weights: {scheme: lq}, "
+                     "overrides: [{match: a, bits: 8}]"),
+            "UNSUPPORTED_COMBINATION stages[0].quantize.overrides[0].bits");
+  EXPECT_EQ(quantize("mode: qat, weights: {scheme: mrbiq}"),
+            "UNSUPPORTED_COMBINATION stages[0].quantize.weights.scheme");
+  EXPECT_EQ(quantize("mode: ptq, "
+                     "weights: {scheme: mrbiq, granularity: tensor}"),
+            "UNSUPPORTED_COMBINATION stages[0].quantize.weights.granularity");
+  EXPECT_EQ(quantize("mode: qat, activations: {scheme: lq}"),
+            "UNIMPLEMENTED_VALUE stages[0].quantize.activations.scheme");
+  EXPECT_EQ(quantize("mode: qat, weights: {scheme: lq, bits: 1}"), "accepted");
   EXPECT_EQ(quantize("mode: ptq, weights: {bits: 1}"),
             "UNSUPPORTED_COMBINATION stages[0].quantize.weights.bits");
   EXPECT_EQ(quantize("mode: ptq, activations: {scheme: ternary}"),

@@ -7,7 +7,7 @@ usage: quantizers.py digits|resnet20 [SEEDS [NAME]]
             images for the accuracy
 Rows "synthetic" get the test data alone, and train for as many steps on 512 images that they make.
 Each line: top1 of the float model and of the artifact, agreement of the artifact's integers with the simulation, file size.
-SEEDS: how many, from 1 (default 1). NAME: only rows whose name contains it. (CONDENSE_SOURCE_DIR, CONDENSE_BINARY_DIR)
+SEEDS: how many, from 1 (default 1). NAME: only rows with it in "ptq NAME" or "qat NAME". (CONDENSE_SOURCE_DIR, CONDENSE_BINARY_DIR)
 """
 import sys
 
@@ -15,6 +15,8 @@ from figures import DIGITS, IMAGENET, PROFILE, require, run_engine, say, shared
 
 INT4 = "onnxruntime-opset21-int4"
 
+# Beside levels that are equally far apart.
+TABLES = ["symmetric", "lq", "lut"]
 # Name, profile, and what stands in the quantize stage.
 PTQ = [
     ("w8a8", PROFILE, ""),
@@ -35,6 +37,8 @@ PTQ = [
     ("a8 alone", PROFILE, "weights: {scheme: float}"),
     ("a4 alone", PROFILE, "weights: {scheme: float}, activations: {bits: 4}"),
     ("w4a16, int4 file", INT4, "weights: {bits: 4}, activations: {bits: 16}"),
+    *((f"{scheme} w{bits}a8", PROFILE, f"weights: {{scheme: {scheme}, bits: {bits}}}")
+      for bits in (2, 3, 4) for scheme in [*TABLES, "mrbiq"]),
 ]
 QAT = [
     ("w8a8 following", PROFILE, "qat: {grids: following}"),
@@ -51,6 +55,8 @@ QAT = [
     ("w2 alone, blocks of 32", INT4, "weights: {bits: 2, granularity: block}"),
     ("w2a8 affine, int4 file", INT4, "weights: {bits: 2, scheme: affine}"),
     ("log2 w4a8", PROFILE, "weights: {scheme: log2}"),
+    *((f"{scheme} w{bits}a8", PROFILE, f"weights: {{scheme: {scheme}, bits: {bits}}}")
+      for bits in (2, 3) for scheme in TABLES),
     ("ternary, int4 file", INT4, "weights: {scheme: ternary}"),
     ("ternary live, int4 file", INT4, "weights: {scheme: ternary}, qat: {batch_norm: live}"),
     ("binary, int4 file", INT4, "weights: {scheme: binary}"),
@@ -97,7 +103,7 @@ def main(what, seeds, only):
         reduced = config.replace("preprocess: {", f"preprocess: {{color_bits: {bits}, ")
         rows += [(mode, f"color_bits {bits}", PROFILE, "", reduced) for mode in ("ptq", "qat")]
     for mode, name, profile, settings, config in rows:
-        if only not in name:
+        if only not in f"{mode} {name}":
             continue
         used = (config, data, training) if "synthetic" not in name else without_data(config, data, training)
         report_row(what, mode, name, profile, settings, seeds, model_of(what, name, model), *used)

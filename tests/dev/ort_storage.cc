@@ -101,6 +101,55 @@ OrtCase Quantized(const std::string& name, const Form& form) {
   return c;
 }
 
+// x [N, 128] times int8 levels of w [128, 64], stored as codes into a table.
+OrtCase Coded(const std::string& name, int64_t axis, bool quantized_input) {
+  constexpr int64_t kRows = 128, kColumns = 64;
+  Graph g;
+  ValueId x = g.AddInput("x", DType::kFloat32,
+                         graph::Shape{graph::Dim::Symbol("N"), kRows});
+  if (quantized_input) {
+    x = Quantizer(&g, x, "act", {}, 0.03f, 0,
+                  {{"qmin", int64_t{-128}},
+                   {"qmax", int64_t{127}},
+                   {"dtype", std::string("int8")},
+                   {"role", std::string("activation")}});
+  }
+  std::map<std::string, Attribute> attrs = {
+      {"qmin", int64_t{-63}},
+      {"qmax", int64_t{63}},
+      {"dtype", std::string("int8")},
+      {"code_dtype", std::string("uint4")},
+      {"role", std::string("weight")}};
+  std::vector<int64_t> dims;
+  if (axis >= 0) {
+    attrs["axis"] = axis;
+    dims = {axis == 0 ? kRows : kColumns};
+  }
+  // Eight levels, the scale times -63, -40, ... 63 in each channel.
+  std::vector<float> values;
+  for (int64_t i = 0; i < kRows * kColumns; ++i) {
+    const int64_t channel = axis < 0    ? 0
+                            : axis == 0 ? i / kColumns
+                                        : i % kColumns;
+    const float scale = 0.02f * (1 + 0.01f * static_cast<float>(channel % 7));
+    const int64_t level = (i * 7 + i / 13) % 8;
+    values.push_back(scale * static_cast<float>(level * level * 2 - 40));
+  }
+  const ValueId w = Quantizer(
+      &g, g.AddConstant("w", Tensor::Of<float>({kRows, kColumns}, values)),
+      "wq", dims, 0.02f, 0, std::move(attrs));
+  g.AddOutput(g.node(g.AddNode("MatMul", "matmul", {x, w}, {"y"})).outputs[0]);
+  if (!graph::InferShapes(g).ok()) std::abort();
+  auto lowered = quantization::LowerToQdq(g);
+  if (!lowered.ok() ||
+      lowered->graph.FindValue("w_quantized_codes") == graph::kNoValue) {
+    std::abort();
+  }
+  OrtCase c{name, std::move(lowered->graph), {Random({4, kRows})}, {}};
+  c.options.model.opset = 21;
+  return c;
+}
+
 Graph Plain(const Tensor& weight) {
   Graph g;
   const ValueId x = g.AddInput("x", DType::kFloat32,
@@ -167,6 +216,10 @@ std::vector<OrtCase> StorageForms() {
   cases.push_back(Quantized("int16_opset17", {"int16", -32767, 32767, 1}));
   cases.back().options.model.opset = 17;
   AddCodebooks(&cases);
+  cases.push_back(Coded("codes", -1, false));
+  cases.push_back(Coded("codes_rows", 0, false));
+  cases.push_back(Coded("codes_columns", 1, false));
+  cases.push_back(Coded("codes_integers", 1, true));
   std::vector<float> mostly(kIn * kOut, 0);
   mostly[5] = 2;
   mostly[700] = -1;

@@ -41,6 +41,9 @@ int64_t ChannelAxis(const Node& node, const Tensor& weight) {
 }
 
 int BitsOf(const Node& quantizer) {
+  if (quantizer.Has("code_bits")) {
+    return static_cast<int>(quantizer.Int("code_bits", 0));
+  }
   const int64_t levels =
       quantizer.Int("qmax", 127) - quantizer.Int("qmin", -127) + 1;
   return static_cast<int>(std::ceil(std::log2(static_cast<double>(levels))));
@@ -57,7 +60,9 @@ void DescribeWeight(const Graph& graph, const Node& quantizer,
                                               : "channel";
   const double snr = quantization::SignalToNoiseDb(weight, *stored);
   if (std::isfinite(snr)) layer->snr_db = snr;
-  layer->size_bytes = Tensor::ByteSize(stored->dtype, weight.dims());
+  layer->size_bytes = Tensor::ByteSize(
+      quantizer.Has("code_dtype") ? graph::DType::kUint4 : stored->dtype,
+      weight.dims());
 }
 
 std::string FrozenReason(const std::map<std::string, std::string>& frozen,

@@ -65,6 +65,9 @@ int DefaultBits(const v1::WeightQuantization& weights,
     case v1::TERNARY:
       return 2;
     case v1::LOG2:
+    case v1::LQ:
+    case v1::LUT:
+    case v1::MRBIQ:
       return 4;
     default:
       return profile.weights().bits(0);

@@ -30,6 +30,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kProfile[] = "onnxruntime-cpu-x86-vnni";
+constexpr char kPacked[] = "onnxruntime-opset21-int4";
 constexpr char kPreprocess[] =
     "preprocess: {scale: 0.00416666666666667, mean: [0.305], std: [0.376], "
     "color: gray}";
@@ -429,7 +430,6 @@ TEST_F(RunJobTest, EveryWayOfQuantizingEndsInAFileThatAgrees) {
     const char* profile;
     const char* keys;
   };
-  constexpr char kPacked[] = "onnxruntime-opset21-int4";
   const Case cases[] = {
       {kProfile, "qat: {batch_norm: live}"},
       {kProfile, "activations: {bits: 4}, qat: {grids: lsq}"},
@@ -437,6 +437,10 @@ TEST_F(RunJobTest, EveryWayOfQuantizingEndsInAFileThatAgrees) {
       {kProfile,
        "weights: {scheme: power_of_two}, activations: {scheme: power_of_two}"},
       {kProfile, "weights: {scheme: log2}, qat: {grids: calibrated}"},
+      {kProfile, "weights: {scheme: lq, bits: 3}"},
+      {kProfile, "weights: {scheme: lq, bits: 2}, qat: {batch_norm: live}"},
+      {kProfile, "weights: {scheme: lut, bits: 2, granularity: tensor}"},
+      {kProfile, "weights: {scheme: lut, bits: 3}, qat: {batch_norm: live}"},
       {kPacked, "weights: {scheme: ternary}, qat: {batch_norm: live}"},
       {kPacked, "weights: {scheme: binary}, activations: {scheme: float}"},
       {kPacked,
@@ -600,6 +604,35 @@ TEST_F(RunJobTest, WhatImagesCannotBeMadeFromIsRefusedInPreflight) {
   EXPECT_EQ(detail.field, "stages[0].quantize.qat_data");
   EXPECT_GT(detail.line, 0);
   EXPECT_FALSE(detail.hint.empty());
+}
+
+TEST_F(RunJobTest, LevelsFoundAfterTrainingEndInAFileThatAgrees) {
+  int count = 0;
+  for (const char* keys :
+       {"weights: {scheme: lq, bits: 2}",
+        "weights: {scheme: lut, bits: 3, granularity: tensor}",
+        "weights: {scheme: mrbiq, bits: 2}",
+        "weights: {scheme: mrbiq, bits: 3}, activations: {scheme: float}"}) {
+    for (const char* profile : {kProfile, kPacked}) {
+      const std::string folder = WriteJob(
+          absl::StrCat("job", count++),
+          absl::StrCat("data: {calibration: {source: train, samples: 64}, "
+                       "eval: {source: test, samples: 64}, ",
+                       kPreprocess, "}\nstages:\n  - quantize: {mode: ptq, ",
+                       keys, "}\n"));
+      auto job = nlohmann::json::parse(*ReadFile(folder + "/job.json"));
+      job["profiles"] = {profile};
+      std::ofstream(folder + "/job.json") << job.dump();
+      const JobResult result = Run(folder);
+      ASSERT_TRUE(result.status.ok()) << keys << " " << result.status;
+      const auto report = nlohmann::json::parse(*ReadFile(
+          absl::StrCat(folder, "/artifacts/", profile, "/report.json")));
+      EXPECT_GE(report["agreement"]["top1"].get<double>(), 0.99) << keys;
+      EXPECT_LE(report["agreement"].value("max_lsb", 0), 1) << keys;
+      EXPECT_GT(report["compressed"]["metrics"]["top1"].get<double>(), 0.85)
+          << keys;
+    }
+  }
 }
 
 // A training that would take days.

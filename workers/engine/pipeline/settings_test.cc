@@ -99,6 +99,10 @@ TEST(SettingsTest, SchemesBringTheirBitsAndMustBeTheProfiles) {
   EXPECT_EQ(log2->weight_bits, 4);
   EXPECT_EQ(log2->weight_scheme, "log2");
   EXPECT_FALSE(log2->packed);
+  const auto mrbiq = numerics("weights: {scheme: mrbiq}", vnni);
+  ASSERT_TRUE(mrbiq.ok()) << mrbiq.status();
+  EXPECT_EQ(mrbiq->weight_bits, 4);
+  EXPECT_EQ(mrbiq->weight_scheme, "mrbiq");
   const auto binary = numerics(
       "weights: {scheme: binary}, activations: {scheme: float, bits: 4}",
       Profile("onnxruntime-opset21-int4"));
@@ -114,6 +118,13 @@ TEST(SettingsTest, SchemesBringTheirBitsAndMustBeTheProfiles) {
   plain.mutable_activations()->add_schemes(v1::AFFINE);
   const absl::Status weights =
       numerics("weights: {scheme: ternary}", plain).status();
+  for (const char* table : {"lq", "lut", "mrbiq"}) {
+    EXPECT_EQ(
+        ErrorReason(
+            numerics(absl::StrCat("weights: {scheme: ", table, "}"), plain)
+                .status()),
+        "PROFILE_CANNOT");
+  }
   EXPECT_EQ(ErrorReason(weights), "PROFILE_CANNOT");
   EXPECT_EQ(ErrorDetailOf(weights).field, "stages[0].quantize.weights.scheme");
   EXPECT_THAT(std::string(weights.message()),

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "workers/engine/evaluation/codebook_weights.h"
 #include "workers/engine/evaluation/integer_runtime.h"
 #include "workers/engine/import/onnx.h"
 #include "workers/engine/pipeline/other_operators.h"
@@ -256,8 +257,9 @@ absl::StatusOr<Verification> Verify(const graph::Graph& simulation,
                                     const std::string& file,
                                     data::Loader* loader,
                                     const VerifyOptions& options) {
-  CONDENSE_ASSIGN_OR_RETURN(const Graph exported,
+  CONDENSE_ASSIGN_OR_RETURN(Graph exported,
                             onnx_import::ImportOnnx(file, {.raw = true}));
+  CONDENSE_RETURN_IF_ERROR(evaluation::DecodeCodebookWeights(&exported));
   CONDENSE_ASSIGN_OR_RETURN(
       auto runtime,
       evaluation::IntegerRuntime::Create(&exported, OtherOperators(&exported)));

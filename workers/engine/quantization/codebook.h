@@ -2,6 +2,7 @@
 #define CONDENSE_WORKERS_ENGINE_QUANTIZATION_CODEBOOK_H_
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -22,12 +23,22 @@ struct Codebook {
     // table [C, K]: one code per element, from the row of its output channel
     // (the first dimension).
     kPerChannel,
+    // table [K, C]: the same where the last dimension has the channels.
+    kPerLastChannel,
   };
   Layout layout = Layout::kScalar;
+  // float32, or int8 for levels that a DequantizeLinear reads.
   graph::Tensor table;
   // In the weight's row-major order, 0 to K - 1.
   std::vector<int64_t> codes;
 };
+
+// The codebook of a weight of int8 levels: its distinct ones, of each channel
+// along `axis` (the first or the last) or (-1) of all, in ascending order. A
+// row with fewer than others ends in its last one again. nullopt where one has
+// more than 16, or the channels lie between other dimensions.
+std::optional<Codebook> CodebookOfLevels(const graph::Tensor& levels,
+                                         int64_t axis);
 
 // The weight that the codes stand for. INVALID_ARGUMENT with reason
 // BAD_CODEBOOK if codes, table and dims do not fit.

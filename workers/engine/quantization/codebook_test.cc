@@ -74,6 +74,44 @@ TEST(CodebookTest, TheFileComputesTheDecodedWeight) {
   }
 }
 
+Tensor Levels(std::vector<int64_t> dims, const std::vector<int8_t>& values) {
+  return Tensor::Of<int8_t>(std::move(dims), values);
+}
+
+TEST(CodebookTest, LevelsOfEachChannelBecomeARow) {
+  const Tensor levels = Levels({2, 3}, {63, -5, 63, 7, 7, 7});
+  const auto rows = CodebookOfLevels(levels, 0);
+  ASSERT_TRUE(rows.has_value());
+  EXPECT_EQ(rows->layout, Layout::kPerChannel);
+  EXPECT_EQ(rows->table.dims(), (std::vector<int64_t>{2, 2}));
+  EXPECT_EQ(rows->table.ToInts(), (std::vector<int64_t>{-5, 63, 7, 7}));
+  EXPECT_EQ(rows->codes, (std::vector<int64_t>{1, 0, 1, 0, 0, 0}));
+  const auto columns = CodebookOfLevels(levels, 1);
+  ASSERT_TRUE(columns.has_value());
+  EXPECT_EQ(columns->layout, Layout::kPerLastChannel);
+  // Channels {63, 7}, {-5, 7}, {63, 7}.
+  EXPECT_EQ(columns->table.ToInts(),
+            (std::vector<int64_t>{7, -5, 7, 63, 7, 63}));
+  EXPECT_EQ(columns->codes, (std::vector<int64_t>{1, 0, 1, 0, 1, 0}));
+  const auto whole = CodebookOfLevels(levels, -1);
+  EXPECT_EQ(whole->table.ToInts(), (std::vector<int64_t>{-5, 7, 63}));
+  for (int64_t axis : {-1, 0, 1}) {
+    const auto back = DecodeCodebook(*CodebookOfLevels(levels, axis), {2, 3});
+    ASSERT_TRUE(back.ok()) << back.status();
+    EXPECT_EQ(back->dtype(), DType::kInt8);
+    EXPECT_EQ(back->ToInts(), levels.ToInts()) << axis;
+  }
+}
+
+TEST(CodebookTest, WhatCodesOf4BitsCannotSayHasNoCodebook) {
+  std::vector<int8_t> many(17);
+  for (int8_t i = 0; i < 17; ++i) many[i] = i;
+  EXPECT_FALSE(CodebookOfLevels(Levels({17}, many), -1).has_value());
+  EXPECT_TRUE(CodebookOfLevels(Levels({17}, many), 0).has_value());
+  // Channels between other dimensions.
+  EXPECT_FALSE(CodebookOfLevels(Levels({1, 2, 1}, {1, 2}), 1).has_value());
+}
+
 TEST(CodebookTest, WideTablesHaveWideCodes) {
   Graph g = WithWeight();
   Codebook codebook;

@@ -6,13 +6,9 @@
 namespace condense::quantization {
 namespace {
 
-// The upper Cholesky factor of H^-1, H damped; undefined if there is none.
-torch::Tensor FactorOf(const torch::Tensor& hessian, double damping) {
-  const double mean = hessian.diagonal().mean().item<double>();
-  if (!(mean > 0)) return torch::Tensor();
-  const torch::Tensor damped =
-      hessian + damping * mean * torch::eye(hessian.size(0), hessian.options());
-  const auto [lower, failed] = at::linalg_cholesky_ex(damped);
+// The upper Cholesky factor of H^-1; undefined if there is none.
+torch::Tensor FactorOf(const torch::Tensor& hessian) {
+  const auto [lower, failed] = at::linalg_cholesky_ex(hessian);
   if (failed.item<int>() != 0) return torch::Tensor();
   const auto [factor, failed_too] =
       at::linalg_cholesky_ex(at::cholesky_inverse(lower), /*upper=*/true);
@@ -41,6 +37,16 @@ void RoundRow(const float* factor, int64_t size, const float* scale,
 
 }  // namespace
 
+torch::Tensor DampedHessian(const torch::Tensor& hessian, int64_t rows,
+                            double damping) {
+  const torch::Tensor eye = at::eye(hessian.size(0), hessian.options());
+  const double mean = hessian.diagonal().mean().item<double>();
+  if (!(mean > 0)) return eye;
+  const double thin = static_cast<double>(hessian.size(0)) /
+                      static_cast<double>(std::max<int64_t>(1, rows));
+  return hessian + std::max(damping, std::min(1.0, 0.1 * thin)) * mean * eye;
+}
+
 torch::Tensor RoundGptq(const torch::Tensor& weights,
                         const torch::Tensor& hessian, int64_t rows,
                         const GptqGrid& grid, double damping) {
@@ -48,10 +54,7 @@ torch::Tensor RoundGptq(const torch::Tensor& weights,
   const torch::Tensor order = hessian.diagonal().argsort(0, true);
   const torch::Tensor sorted =
       hessian.index_select(0, order).index_select(1, order);
-  const double thin = static_cast<double>(size) /
-                      static_cast<double>(std::max<int64_t>(1, rows));
-  const torch::Tensor factor =
-      FactorOf(sorted, std::max(damping, std::min(1.0, 0.1 * thin)));
+  const torch::Tensor factor = FactorOf(DampedHessian(sorted, rows, damping));
   const auto ordered = [&](const torch::Tensor& values) {
     return values.expand_as(weights).index_select(1, order).contiguous();
   };

@@ -7,6 +7,12 @@
 
 namespace condense::quantization {
 
+// H = X^T X / rows with `damping` of the mean of its diagonal added to that,
+// more where `rows` are fewer than columns; the identity where no input was
+// ever other than 0.
+torch::Tensor DampedHessian(const torch::Tensor& hessian, int64_t rows,
+                            double damping = 0.01);
+
 // What weights are rounded to: scale and zero point (float32) broadcast to
 // them.
 struct GptqGrid {
@@ -21,8 +27,7 @@ struct GptqGrid {
 // H = X^T X (Cholesky form). Columns go by falling second moment.
 //
 // weights: [outputs, K] float32, returned on the grid. hessian: [K, K] float64,
-// the mean of x x^T over `rows` inputs; its diagonal gets `damping` of its mean
-// added, more where rows are fewer than columns.
+// the mean of x x^T over `rows` inputs, which DampedHessian is taken of.
 torch::Tensor RoundGptq(const torch::Tensor& weights,
                         const torch::Tensor& hessian, int64_t rows,
                         const GptqGrid& grid, double damping = 0.01);

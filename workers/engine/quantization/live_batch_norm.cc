@@ -6,6 +6,7 @@
 #include "workers/engine/graph/passes/fold_batch_norm.h"
 #include "workers/engine/graph/rewrite.h"
 #include "workers/engine/quantization/weight_quantizer.h"
+#include "workers/engine/quantization/weight_tables.h"
 
 namespace condense::quantization {
 namespace {
@@ -38,6 +39,11 @@ absl::Status FoldLiveBatchNorm(Graph* graph) {
     if (quantizer == kNoNode || !graph->node(quantizer).IsFakeQuantize() ||
         graph->node(quantizer).String("role", "") != "weight") {
       continue;
+    }
+    // A table belongs to the weight as it was trained; what folding multiplies
+    // are the levels.
+    if (TableKindOf(graph->node(quantizer).String("scheme", ""))) {
+      ProjectWeight(graph, quantizer);
     }
     const Node& q = graph->node(quantizer);
     removed.push_back({id, WeightGridOf(q)});

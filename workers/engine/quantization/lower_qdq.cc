@@ -8,6 +8,7 @@
 #include "common/status_macros.h"
 #include "workers/engine/graph/infer_shapes.h"
 #include "workers/engine/graph/passes/dead_code.h"
+#include "workers/engine/quantization/codebook.h"
 #include "workers/engine/quantization/stored_levels.h"
 
 namespace condense::quantization {
@@ -36,6 +37,11 @@ bool HasScalePerElement(const Tensor& bias, const std::vector<float>& scales) {
          (scales.size() == 1 ||
           bias.num_elements() == static_cast<int64_t>(scales.size()));
 }
+
+// What the nodes and names of a codebook take in a file, about.
+constexpr int64_t kCodebookBytes = 1024;
+// Has uint4.
+constexpr int kCodebookOpset = 21;
 
 class Lowerer {
  public:
@@ -127,7 +133,19 @@ class Lowerer {
     graph().ReplaceUses(node.outputs[0], graph().node(last).outputs[0]);
     graph().RemoveNode(id);
     AddRow(name, quantizer.StoredDims(weight.dims()), quantizer);
-    return absl::OkStatus();
+    return node.Has("code_dtype") ? StoreCodes(quantized, quantizer.axis)
+                                  : absl::OkStatus();
+  }
+
+  // Levels as codes into a table, where that is smaller.
+  absl::Status StoreCodes(ValueId levels, int64_t axis) {
+    const Tensor& tensor = *graph().ConstantOf(levels);
+    const auto codebook = CodebookOfLevels(tensor, axis);
+    if (!codebook || tensor.num_elements() / 2 <
+                         codebook->table.num_elements() + kCodebookBytes) {
+      return absl::OkStatus();
+    }
+    return StoreAsCodebook(&graph(), levels, *codebook, kCodebookOpset);
   }
 
   // The quantizer's input; clipped to its levels where they are fewer than the

@@ -44,7 +44,9 @@ struct LoweredGraph {
 // become constant levels behind a DequantizeLinear (and a Reshape, where they
 // are stored as rows), biases int32, activations a pair of nodes. No float copy
 // of a quantized constant is left. 4 and 16 bits and blocks need opset 21,
-// which ExportOnnx says. Errors as StoredQuantizerOf has them.
+// which ExportOnnx says. Weights with an attribute `code_dtype` (uint4) are
+// stored as codes into a table of levels (codebook.h) where that is smaller.
+// Errors as StoredQuantizerOf has them.
 absl::StatusOr<LoweredGraph> LowerToQdq(const graph::Graph& graph);
 
 }  // namespace condense::quantization

@@ -4,10 +4,12 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "workers/engine/graph/infer_shapes.h"
 #include "workers/engine/graph/verify.h"
 #include "workers/engine/quantization/calibrate.h"
 #include "workers/engine/quantization/quantization_test_graphs.h"
 #include "workers/engine/quantization/quantizer.h"
+#include "workers/engine/quantization/weight_quantizer.h"
 #include "workers/engine/training/trainer.h"
 
 namespace condense::quantization {
@@ -118,6 +120,43 @@ TEST(LowerToQdqTest, NoFloatCopyAndNoSimulationIsLeft) {
     // Scales: one, or one per channel of the convolution or the head.
     EXPECT_LE(constant->num_elements(), 4) << g.value(id).name;
     EXPECT_NE(g.value(id).name.find("scale"), std::string::npos);
+  }
+}
+
+TEST(LowerToQdqTest, LevelsFromATableAreStoredAsCodesOf4Bits) {
+  Graph plain;
+  ValueId x = Conv(&plain, "first", Image(&plain, 1), 1, 32);
+  x = Conv(&plain, "c", x, 32, 32);
+  x = Op(&plain, "Flatten", "flat",
+         {Op(&plain, "GlobalAveragePool", "gap", {x})});
+  plain.AddOutput(
+      Op(&plain, "MatMul", "fc",
+         {x, plain.AddConstant("fc.w", training::Filled({32, 256}, 5))}));
+  ASSERT_TRUE(graph::InferShapes(plain).ok());
+  for (const char* scheme : {"lq", "log2"}) {
+    for (bool per_channel : {true, false}) {
+      Numerics numerics = RuntimeNumerics();
+      numerics.weight_scheme = scheme;
+      numerics.weight_bits = 4;
+      numerics.per_channel = per_channel;
+      numerics.packed = true;
+      Graph simulated = Simulated(plain, numerics);
+      ProjectWeights(&simulated);
+      SnapBiases(&simulated);
+      const Graph g = Lower(simulated).graph;
+      torch::manual_seed(3);
+      const torch::Tensor image = torch::randn({4, 1, 6, 6}) * 1.5;
+      EXPECT_TRUE(torch::equal(Output(simulated, image), Output(g, image)))
+          << scheme << per_channel;
+      const Tensor* codes = g.ConstantOf(g.FindValue("c.w_quantized_codes"));
+      ASSERT_NE(codes, nullptr) << scheme << per_channel;
+      EXPECT_EQ(codes->bytes().size(), 32u * 32 * 9 / 2);
+      EXPECT_EQ(g.FindValue("c.w_quantized"), graph::kNoValue);
+      // A table per channel would cost what codes win.
+      const bool coded = g.FindValue("fc.w_quantized_codes") != graph::kNoValue;
+      EXPECT_EQ(coded, !per_channel);
+      EXPECT_NE(g.FindValue("first.w_quantized"), graph::kNoValue);
+    }
   }
 }
 

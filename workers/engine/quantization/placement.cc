@@ -8,6 +8,7 @@
 #include "workers/engine/graph/bodies.h"
 #include "workers/engine/graph/infer_shapes.h"
 #include "workers/engine/quantization/quantizer.h"
+#include "workers/engine/quantization/weight_tables.h"
 
 namespace condense::quantization {
 namespace {
@@ -195,6 +196,10 @@ class Placer {
     grid.packed = numerics_.packed;
     grid.scheme = numerics_.weight_scheme;
     grid.levels = SchemeLevels(grid.scheme, BitsOf(node));
+    // log2 of 2 and 3 bits fits int4.
+    if (grid.levels.qmax > 7) {
+      grid.code_bits = CodeBits(grid.scheme, BitsOf(node));
+    }
     QuantizeWeight(&graph(), id, grid);
   }
 

@@ -89,6 +89,11 @@ void SetPixelGrid(const PixelGrid& pixels, Graph* graph) {
   }
 }
 
+// Weights wait for the layers' inputs.
+bool IsBinaryCoded(const Numerics& numerics) {
+  return numerics.weight_scheme == "mrbiq";
+}
+
 // Places quantizers and calibrates them.
 absl::Status Place(const Numerics& numerics, const PixelGrid& pixels,
                    data::Loader* loader, const PostTrainingOptions& options,
@@ -97,7 +102,9 @@ absl::Status Place(const Numerics& numerics, const PixelGrid& pixels,
                             PlaceQuantizers(*graph, numerics));
   *graph = std::move(placement.graph);
   report->frozen = std::move(placement.frozen);
-  if (options.project_weights) ProjectWeights(graph);
+  if (options.project_weights && !IsBinaryCoded(numerics)) {
+    ProjectWeights(graph);
+  }
   CalibrateOptions calibrate;
   calibrate.observer = options.observer;
   calibrate.symmetric = numerics.activation_symmetric;
@@ -141,8 +148,13 @@ absl::Status Round(const Graph& floats, data::Loader* loader,
   tune.bias_correction = options.bias_correction;
   tune.seed = options.seed;
   tune.device = options.device;
-  if (!tune.gptq && !tune.bias_correction) return absl::OkStatus();
-  return TuneLayers(graph, floats, loader, tune);
+  if (!tune.gptq && !tune.bias_correction && !IsBinaryCoded(options.numerics)) {
+    return absl::OkStatus();
+  }
+  CONDENSE_RETURN_IF_ERROR(TuneLayers(graph, floats, loader, tune));
+  // Layers that no sample reached.
+  if (options.project_weights) ProjectWeights(graph);
+  return absl::OkStatus();
 }
 
 // Where the input is made of pixels, and its grid has their 256 levels.

@@ -56,11 +56,12 @@ struct PostTrainingReport {
 // Makes the simulation of an integer model from a float one, in this order:
 // fold batch normalisation, align the input, smooth, equalise, place
 // quantizers, project weights, calibrate, round and correct layer by layer,
-// snap biases. Rounding by GPTQ is for weights of schemes max_abs and affine,
-// the others and `min_snr_db` for max_abs; without quantized activations all
-// that needs them does nothing. Notes: those of Calibrate, and
-// PIXEL_GRID_MISFIT where the samples are not the pixels of `pixels`, whose
-// grid is then not used. Errors of these.
+// snap biases. Weights of scheme mrbiq are projected only in round and correct.
+// Rounding by GPTQ is for weights of schemes max_abs and affine, the others and
+// `min_snr_db` for max_abs; without quantized activations all that needs them
+// does nothing. Notes: those of Calibrate, and PIXEL_GRID_MISFIT where the
+// samples are not the pixels of `pixels`, whose grid is then not used. Errors
+// of these.
 absl::StatusOr<PostTrainingReport> QuantizePostTraining(
     graph::Graph* graph, data::Loader* loader,
     const PostTrainingOptions& options);

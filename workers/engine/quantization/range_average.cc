@@ -15,7 +15,8 @@ RangeAverage::RangeAverage(const graph::Graph& training_graph,
   std::set<ValueId> known;
   for (graph::NodeId id : training_graph.order()) {
     const Node& node = training_graph.node(id);
-    if (!node.IsFakeQuantize() || node.input(3) == graph::kNoValue ||
+    if (!node.IsFakeQuantize() || node.String("role", "") != "activation" ||
+        node.input(3) == graph::kNoValue ||
         !known.insert(node.inputs[1]).second) {
       continue;
     }

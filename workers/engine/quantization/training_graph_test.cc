@@ -12,6 +12,7 @@
 #include "workers/engine/quantization/live_batch_norm.h"
 #include "workers/engine/quantization/quantization_test_graphs.h"
 #include "workers/engine/quantization/range_average.h"
+#include "workers/engine/quantization/weight_quantizer.h"
 
 namespace condense::quantization {
 namespace {
@@ -76,8 +77,12 @@ Numerics BlockNumerics() {
 }
 
 // Placed, on grids that clip a part of what comes.
-Graph Placed(const Graph& graph) {
-  Graph placed = PlaceQuantizers(graph, BlockNumerics())->graph;
+Graph Placed(const Graph& graph, const std::string& scheme = "max_abs",
+             int bits = 8) {
+  Numerics numerics = BlockNumerics();
+  numerics.weight_scheme = scheme;
+  numerics.weight_bits = bits;
+  Graph placed = PlaceQuantizers(graph, numerics)->graph;
   for (NodeId id : placed.order()) {
     const Node& node = placed.node(id);
     if (!node.IsFakeQuantize() || node.String("role", "") != "activation") {
@@ -201,9 +206,13 @@ TEST(RangeAverageTest, GridsFollowWhatEntersThem) {
                   scale);
 }
 
-TEST(LiveBatchNormTest, FoldingAfterwardsIsTheSameFunction) {
+class LiveBatchNormTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(LiveBatchNormTest, FoldingAfterwardsIsTheSameFunction) {
   const Block block(true);
-  Graph live = Placed(block.graph);
+  const std::string scheme = GetParam();
+  const bool plain = scheme == "max_abs";
+  Graph live = Placed(block.graph, scheme, plain ? 8 : 3);
   EXPECT_EQ(Count(live, "BatchNormalization"), 4);
   // Quantizers stand behind the normalisation, not in front of it.
   for (NodeId id : live.order()) {
@@ -213,6 +222,14 @@ TEST(LiveBatchNormTest, FoldingAfterwardsIsTheSameFunction) {
   }
   Graph folded = live;
   ASSERT_TRUE(FoldLiveBatchNorm(&folded).ok());
+  ProjectWeights(&folded);
+  // As training has it.
+  for (NodeId id : live.order()) {
+    Node& node = live.mutable_node(id);
+    if (!plain && node.String("role", "") == "weight") {
+      node.attrs["projection"] = scheme;
+    }
+  }
   EXPECT_EQ(Count(folded, "BatchNormalization"), 0);
   EXPECT_EQ(Count(folded, "FakeQuantize"), Count(live, "FakeQuantize"));
   torch::manual_seed(4);
@@ -238,6 +255,12 @@ TEST(LiveBatchNormTest, FoldingAfterwardsIsTheSameFunction) {
   EXPECT_LT((y - z).abs().max().item<double>(),
             1e-5 * y.abs().max().item<double>());
 }
+
+INSTANTIATE_TEST_SUITE_P(Schemes, LiveBatchNormTest,
+                         testing::Values("max_abs", "lq", "lut"),
+                         [](const auto& info) {
+                           return std::string(info.param);
+                         });
 
 TEST(TrainingGraphTest, WhatWasTrainedIsTakenByName) {
   Graph placed = Placed(Block(false).graph);

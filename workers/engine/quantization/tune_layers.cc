@@ -1,10 +1,12 @@
 #include "workers/engine/quantization/tune_layers.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <vector>
 
 #include "common/status_macros.h"
+#include "workers/engine/quantization/binary_codes.h"
 #include "workers/engine/quantization/calibrate.h"
 #include "workers/engine/quantization/gptq.h"
 #include "workers/engine/quantization/patches.h"
@@ -72,13 +74,22 @@ class Tuner {
         Correct(maker->second, value);
       }
       const auto readers = readers_.find(id);
-      if (readers == readers_.end() || !options_.gptq) return;
-      for (NodeId node : readers->second) Round(node, value);
+      if (readers == readers_.end()) return;
+      for (NodeId node : readers->second) {
+        if (options_.gptq || IsBinaryCoded(quantizers_[node])) {
+          Round(node, value);
+        }
+      }
     });
     return executor_->Run({x}).status();
   }
 
  private:
+  bool IsBinaryCoded(NodeId quantizer) const {
+    const Node& node = graph_.node(quantizer);
+    return node.IsFakeQuantize() && node.String("scheme", "") == "mrbiq";
+  }
+
   absl::Status MeasureMeans(const torch::Tensor& x) {
     if (!options_.bias_correction) return absl::OkStatus();
     CONDENSE_ASSIGN_OR_RETURN(
@@ -118,6 +129,7 @@ class Tuner {
   void Round(NodeId id, const torch::Tensor& input) {
     const WeightView& view = views_[id];
     if (!rounded_.insert(view.weight).second) return;
+    const NodeId quantizer = quantizers_[id];
     const torch::Tensor patches = SamplePatches(
         input, graph_.node(id), view, options_.rows_max, options_.seed);
     const int64_t rows = patches.size(1);
@@ -126,23 +138,54 @@ class Tuner {
         static_cast<double>(rows);
     const torch::Tensor weight =
         executor_->ConstantTensor(view.weight).detach().to(torch::kCPU);
-    const Node& quantizer = graph_.node(quantizers_[id]);
+    const bool coded = IsBinaryCoded(quantizer);
+    torch::Tensor whole = coded ? Coded(view, quantizer, weight, hessian, rows)
+                                : Gptq(view, quantizer, weight, hessian, rows);
+    whole = view.outputs_first ? whole.reshape(weight.sizes())
+                               : whole.t().contiguous();
+    executor_->SetConstantTensor(view.weight, whole);
+    if (!coded) {
+      graph_.SetConstant(view.weight, runtime::FromTorch(whole));
+      return;
+    }
+    executor_->SetConstantTensor(graph_.node(quantizer).inputs[1],
+                                 torch::tensor(scales_));
+    SetProjected(&graph_, quantizer, runtime::FromTorch(whole), scales_);
+  }
+
+  // The weights on their grid: the outputs of all groups, one row each.
+  torch::Tensor Gptq(const WeightView& view, NodeId quantizer,
+                     const torch::Tensor& weight, const torch::Tensor& hessian,
+                     int64_t rows) const {
+    const Node& node = graph_.node(quantizer);
     const torch::Tensor matrix = MatrixOf(weight, view);
-    const torch::Tensor scale =
-        MatrixOf(Spread(quantizer, 1, weight.sizes()), view);
-    const torch::Tensor zero =
-        MatrixOf(Spread(quantizer, 2, weight.sizes()), view);
-    const Levels levels = WeightGridOf(quantizer).levels;
+    const torch::Tensor scale = MatrixOf(Spread(node, 1, weight.sizes()), view);
+    const torch::Tensor zero = MatrixOf(Spread(node, 2, weight.sizes()), view);
+    const Levels levels = WeightGridOf(node).levels;
     std::vector<torch::Tensor> rounded;
     for (int64_t g = 0; g < view.groups; ++g) {
       rounded.push_back(
           RoundGptq(matrix[g], hessian[g], rows, {scale[g], zero[g], levels}));
     }
-    torch::Tensor whole = torch::cat(rounded);
-    whole = view.outputs_first ? whole.reshape(weight.sizes())
-                               : whole.t().contiguous();
-    executor_->SetConstantTensor(view.weight, whole);
-    graph_.SetConstant(view.weight, runtime::FromTorch(whole));
+    return torch::cat(rounded);
+  }
+
+  // The same on levels that are found with them; their scales in scales_.
+  torch::Tensor Coded(const WeightView& view, NodeId quantizer,
+                      const torch::Tensor& weight, const torch::Tensor& hessian,
+                      int64_t rows) {
+    const Node& node = graph_.node(quantizer);
+    const torch::Tensor matrix = MatrixOf(weight, view);
+    scales_.clear();
+    std::vector<torch::Tensor> rounded;
+    for (int64_t g = 0; g < view.groups; ++g) {
+      const BinaryCodes codes = FitBinaryCodes(
+          matrix[g], hessian[g], rows,
+          static_cast<int>(node.Int("code_bits", 0)), node.Int("qmax", 127));
+      scales_.insert(scales_.end(), codes.scales.begin(), codes.scales.end());
+      rounded.push_back(codes.weights);
+    }
+    return torch::cat(rounded);
   }
 
   void Correct(NodeId id, const torch::Tensor& output) {
@@ -178,6 +221,7 @@ class Tuner {
   std::map<ValueId, NodeId> makers_;
   std::map<ValueId, torch::Tensor> means_;
   std::set<ValueId> rounded_;
+  std::vector<float> scales_;
   std::unique_ptr<runtime::Executor> executor_;
 };
 

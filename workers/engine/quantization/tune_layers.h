@@ -12,6 +12,8 @@ namespace condense::quantization {
 
 struct TuneOptions {
   // Round weights of integer grids by RoundGptq; false: to the nearest level.
+  // Those of scheme mrbiq, which are not projected yet, are found by
+  // FitBinaryCodes anyway.
   bool gptq = true;
   // Move biases so that channels keep their mean (empirical bias correction,
   // Nagel et al., arXiv:1906.04721, section 4.2).

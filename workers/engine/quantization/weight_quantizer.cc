@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "workers/engine/quantization/weight_tables.h"
 #include "workers/engine/runtime/executor.h"
 #include "workers/engine/runtime/weight_grid.h"
 #include "workers/engine/runtime/weight_projection.h"
@@ -21,12 +22,12 @@ using graph::ValueId;
 
 namespace {
 
-struct Projected {
-  Tensor weight;
-  std::vector<float> scales;
-};
-
-Projected Project(const Tensor& weight, const WeightGrid& grid) {
+// `table` is for schemes that have one.
+TableProjection Project(const Tensor& weight, const WeightGrid& grid,
+                        const Tensor* table) {
+  if (const auto kind = TableKindOf(grid.scheme)) {
+    return ProjectOnTable(weight, grid.axis, *kind, *table, grid.levels.qmax);
+  }
   std::vector<float> values = weight.ToFloats();
   int64_t channels = 1, inner = weight.num_elements(), outer = 1;
   if (grid.axis >= 0) {
@@ -37,7 +38,7 @@ Projected Project(const Tensor& weight, const WeightGrid& grid) {
     }
     outer = weight.num_elements() / (channels * inner);
   }
-  Projected out;
+  TableProjection out;
   out.scales.resize(channels);
   runtime::ProjectChannels(*runtime::ProjectionOf(grid.scheme), values.data(),
                            outer, channels, inner, grid.levels.qmax,
@@ -46,10 +47,11 @@ Projected Project(const Tensor& weight, const WeightGrid& grid) {
   return out;
 }
 
-// Scale and zero point.
+// Scale and zero point, and the table of schemes that have one.
 struct GridConstants {
   Tensor scale;
   Tensor zero_point;
+  Tensor table = {};
 };
 
 GridConstants ConstantsOf(const Tensor& weight, const WeightGrid& grid) {
@@ -64,12 +66,17 @@ GridConstants ConstantsOf(const Tensor& weight, const WeightGrid& grid) {
     return {runtime::FromTorch(fitted.scale),
             runtime::FromTorch(fitted.zero_point, graph::DType::kInt32)};
   }
-  const std::vector<float> scales = Project(weight, grid).scales;
+  Tensor table;
+  if (const auto kind = TableKindOf(grid.scheme)) {
+    table = FitTable(weight, grid.axis, *kind, grid.code_bits);
+  }
+  const std::vector<float> scales = Project(weight, grid, &table).scales;
   const std::vector<int64_t> dims =
       grid.axis < 0 ? std::vector<int64_t>{}
                     : std::vector<int64_t>{static_cast<int64_t>(scales.size())};
   return {Tensor::Of<float>(dims, scales),
-          Tensor::Of<int32_t>(dims, std::vector<int32_t>(scales.size(), 0))};
+          Tensor::Of<int32_t>(dims, std::vector<int32_t>(scales.size(), 0)),
+          std::move(table)};
 }
 
 std::string StorageOf(const WeightGrid& grid) {
@@ -123,9 +130,18 @@ void QuantizeWeight(Graph* graph, NodeId layer, const WeightGrid& grid) {
   if (grid.scheme != "max_abs" && grid.scheme != "affine") {
     attrs["scheme"] = grid.scheme;
   }
-  const NodeId quantizer = graph->InsertBefore(
-      layer, "FakeQuantize", name + ".quantize", {weight_id, scale, zero},
-      name + ".quantized", attrs, "condense");
+  if (grid.code_bits > 0) {
+    attrs["code_bits"] = int64_t{grid.code_bits};
+    if (grid.packed) attrs["code_dtype"] = std::string("uint4");
+  }
+  std::vector<ValueId> inputs = {weight_id, scale, zero};
+  if (TableKindOf(grid.scheme)) {
+    inputs.push_back(
+        graph->AddConstant(name + ".table", std::move(constants.table)));
+  }
+  const NodeId quantizer =
+      graph->InsertBefore(layer, "FakeQuantize", name + ".quantize", inputs,
+                          name + ".quantized", attrs, "condense");
   graph->mutable_node(layer).inputs[1] = graph->node(quantizer).outputs[0];
 }
 
@@ -152,12 +168,14 @@ WeightGrid WeightGridOf(const Node& quantizer) {
   return {quantizer.Int("axis", -1),
           levels,
           levels.qmin < 0 ? quantizer.String("scheme", "max_abs") : "affine",
-          dtype == "int4" || dtype == "uint4",
+          dtype == "int4" || dtype == "uint4" || quantizer.Has("code_dtype"),
           quantizer.Int("block_size", 0),
-          quantizer.Int("rows", 0) != 0};
+          quantizer.Int("rows", 0) != 0,
+          static_cast<int>(quantizer.Int("code_bits", 0))};
 }
 
 Levels SchemeLevels(const std::string& scheme, int bits) {
+  if (TableKindOf(scheme)) return {-63, 63};
   if (scheme == "affine") return {0, (int64_t{1} << bits) - 1};
   int64_t most = (int64_t{1} << (bits - 1)) - 1;
   if (scheme == "binary" || scheme == "ternary") most = 1;
@@ -166,23 +184,35 @@ Levels SchemeLevels(const std::string& scheme, int bits) {
   return {-most, most};
 }
 
+void SetProjected(Graph* graph, NodeId quantizer, const Tensor& weight,
+                  const std::vector<float>& scales) {
+  Node& node = graph->mutable_node(quantizer);
+  const std::vector<int64_t> dims = graph->ConstantOf(node.inputs[1])->dims();
+  graph->SetConstant(node.inputs[0], weight);
+  graph->SetConstant(node.inputs[1], Tensor::Of<float>(dims, scales));
+  node.attrs.erase("scheme");
+  node.inputs.resize(3);
+}
+
+void ProjectWeight(Graph* graph, NodeId quantizer) {
+  const Node& node = graph->node(quantizer);
+  const TableProjection projected =
+      Project(*graph->ConstantOf(node.inputs[0]), WeightGridOf(node),
+              graph->ConstantOf(node.input(3)));
+  SetProjected(graph, quantizer, projected.weight, projected.scales);
+}
+
 void ProjectWeights(Graph* graph) {
   for (NodeId id : graph->order()) {
-    Node& node = graph->mutable_node(id);
-    if (!node.IsFakeQuantize() || !node.Has("scheme")) continue;
-    const Projected projected =
-        Project(*graph->ConstantOf(node.inputs[0]), WeightGridOf(node));
-    const std::vector<int64_t> dims = graph->ConstantOf(node.inputs[1])->dims();
-    graph->SetConstant(node.inputs[0], projected.weight);
-    graph->SetConstant(node.inputs[1],
-                       Tensor::Of<float>(dims, projected.scales));
-    node.attrs.erase("scheme");
+    const Node& node = graph->node(id);
+    if (node.IsFakeQuantize() && node.Has("scheme")) ProjectWeight(graph, id);
   }
+  graph->RemoveDeadValues();
 }
 
 std::vector<float> WeightScales(const Tensor& weight, int64_t axis,
                                 int64_t qmax) {
-  return Project(weight, {axis, {-qmax, qmax}}).scales;
+  return Project(weight, {axis, {-qmax, qmax}}, nullptr).scales;
 }
 
 }  // namespace condense::quantization

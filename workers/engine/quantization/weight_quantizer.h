@@ -18,18 +18,24 @@ struct WeightGrid {
   int64_t axis = -1;
   Levels levels = {-127, 127};
   // How the weights find their levels and the scale: "max_abs", another
-  // runtime::Projection by name, or "affine", with zero points.
+  // runtime::Projection by name, "affine", with zero points, or a scheme with a
+  // table (weight_tables.h).
   std::string scheme = "max_abs";
-  // Stored two to a byte where the levels fit 4 bits.
+  // Stored two to a byte where the levels fit 4 bits; as codes of 4 bits where
+  // there are `code_bits`.
   bool packed = false;
   // Above 0: inputs of an output channel that share a scale.
   int64_t block_size = 0;
   // The weight counts as [dims[0], the rest], so that the blocks of a
   // convolution run over all that an output channel reads.
   bool rows = false;
+  // Levels are 2^code_bits of the integers; 0: all of them.
+  int code_bits = 0;
 };
 
-// The levels of a scheme with that many bits: what its integers reach.
+// The levels of a scheme with that many bits: what its integers reach. Those of
+// a table are -63 to 63: fine enough that 16 levels lose nothing by it, and
+// every int8 kernel takes them, also one that adds two products in 16 bits.
 Levels SchemeLevels(const std::string& scheme, int bits);
 
 // A Conv, Gemm or MatMul with a constant second input.
@@ -41,8 +47,9 @@ void SetBlocks(const graph::Node& node, const graph::Tensor& weight,
                int64_t block_size, WeightGrid* grid);
 
 // Puts a FakeQuantize on the weight of a node with HasWeight, its scales as the
-// scheme finds them. The weight itself stays what it is: until it was projected
-// (ProjectWeights) it is not what a scheme other than max_abs makes of it.
+// scheme finds them; its fourth input is the table, where the scheme has one.
+// The weight itself stays what it is: until it was projected (ProjectWeights)
+// it is not what a scheme other than max_abs makes of it.
 void QuantizeWeight(graph::Graph* graph, graph::NodeId layer,
                     const WeightGrid& grid);
 // Every layer with a quantizer on its weight, and that.
@@ -55,6 +62,13 @@ WeightGrid WeightGridOf(const graph::Node& quantizer);
 // and sets its scale. Its quantizer is from then on like any other: integers
 // times a scale. After training, or instead of it.
 void ProjectWeights(graph::Graph* graph);
+// The same for the weight of one quantizer.
+void ProjectWeight(graph::Graph* graph, graph::NodeId quantizer);
+// Gives the weight of a quantizer values and scales that were found otherwise,
+// and makes it like any other.
+void SetProjected(graph::Graph* graph, graph::NodeId quantizer,
+                  const graph::Tensor& weight,
+                  const std::vector<float>& scales);
 
 // The scale that just holds the weight: max abs / qmax per channel, or per
 // tensor.

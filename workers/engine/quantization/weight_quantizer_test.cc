@@ -1,6 +1,7 @@
 #include "workers/engine/quantization/weight_quantizer.h"
 
 #include <cmath>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "workers/engine/quantization/lower_qdq.h"
 #include "workers/engine/quantization/quantization_test_graphs.h"
 #include "workers/engine/quantization/training_graph.h"
+#include "workers/engine/quantization/weight_tables.h"
 
 namespace condense::quantization {
 namespace {
@@ -29,6 +31,7 @@ TEST(SchemeLevelsTest, AreWhatTheBitsCanSay) {
   EXPECT_EQ(SchemeLevels("max_abs", 16).qmin, -32767);
   EXPECT_EQ(SchemeLevels("affine", 4).qmin, 0);
   EXPECT_EQ(SchemeLevels("affine", 4).qmax, 15);
+  EXPECT_EQ(SchemeLevels("lq", 3).qmax, 63);
 }
 
 struct Case {
@@ -80,9 +83,18 @@ TEST_P(SchemeTest, TrainingSimulationAndFileAgree) {
   EXPECT_EQ(stored.dtype(), packed ? graph::DType::kInt4 : graph::DType::kInt8);
   EXPECT_EQ(stored.bytes().size(), packed ? 27u : 54u);
   const Levels levels = SchemeLevels(GetParam().scheme, GetParam().bits);
-  for (int64_t level : stored.ToInts()) {
+  const std::vector<int64_t> integers = stored.ToInts();
+  if (TableKindOf(GetParam().scheme)) {
+    // The first of three channels.
+    const std::set<int64_t> used(integers.begin(), integers.begin() + 18);
+    EXPECT_LE(used.size(), size_t{1} << GetParam().bits);
+    EXPECT_GT(used.size(), 2u);
+  }
+  for (int64_t level : integers) {
     EXPECT_LE(std::abs(level), levels.qmax);
-    if (std::string(GetParam().scheme) == "binary") EXPECT_NE(level, 0);
+    if (std::string(GetParam().scheme) == "binary") {
+      EXPECT_NE(level, 0);
+    }
     if (std::string(GetParam().scheme) == "log2") {
       EXPECT_EQ(std::abs(level) & (std::abs(level) - 1), 0) << level;
     }
@@ -94,7 +106,9 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Case{"max_abs", 8, false}, Case{"max_abs", 4, true},
                     Case{"max_abs", 2, true}, Case{"power_of_two", 8, false},
                     Case{"power_of_two", 3, true}, Case{"log2", 4, false},
-                    Case{"log2", 3, true}, Case{"binary", 1, true},
+                    Case{"log2", 3, true}, Case{"lq", 2, false},
+                    Case{"lq", 4, false}, Case{"lut", 2, false},
+                    Case{"lut", 4, false}, Case{"binary", 1, true},
                     Case{"ternary", 2, true}, Case{"ternary", 2, false}),
     [](const auto& info) {
       return std::string(info.param.scheme) + "_" +

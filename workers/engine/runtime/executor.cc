@@ -25,9 +25,15 @@ bool HasLearnedScale(const Node& node) {
   return node.IsFakeQuantize() && node.Has("learned");
 }
 
+// A quantizer whose table of levels is (table_quantize.h).
+bool HasLearnedTable(const Node& node) {
+  return node.IsFakeQuantize() && node.String("projection", "") == "lut";
+}
+
 // What input `i` of the node is to training, if it is a float constant.
 std::optional<ParameterKind> KindOf(const Node& node, size_t i) {
   if (HasLearnedScale(node) && i == 1) return ParameterKind::kNorm;
+  if (HasLearnedTable(node) && i == 3) return ParameterKind::kNorm;
   // A quantized weight is trained through its quantizer.
   if (node.IsFakeQuantize() && i == 0 && node.String("role", "") == "weight") {
     return ParameterKind::kWeight;
@@ -51,6 +57,7 @@ std::optional<ParameterKind> KindOf(const Node& node, size_t i) {
 }
 
 bool IsBuffer(const Node& node, size_t i) {
+  if (HasLearnedTable(node) && i == 3) return false;
   return (node.Is("BatchNormalization") && i >= 3) ||
          (node.IsFakeQuantize() && i >= (HasLearnedScale(node) ? 2 : 1));
 }

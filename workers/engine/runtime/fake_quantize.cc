@@ -8,6 +8,7 @@
 #include "workers/engine/runtime/fake_quantize_layout.h"
 #include "workers/engine/runtime/learned_step.h"
 #include "workers/engine/runtime/step.h"
+#include "workers/engine/runtime/table_quantize.h"
 #include "workers/engine/runtime/weight_grid.h"
 #ifdef CONDENSE_CUDA
 #include "workers/engine/runtime/fake_quantize_cuda.h"
@@ -156,13 +157,30 @@ Tensor FakeQuantizeFitted(const FakeQuantizeInputs& inputs,
   return FakeQuantize(inputs, options);
 }
 
-// Inputs x, scale, zero_point[, range][, addend]. With `rows` x is a weight
-// that counts as [dims[0], the rest]. `range` is {low, high, seen
-// low, seen high}; in training its second half is widened by what is seen.
+// A weight by the table of its channel: "lq" or "lut" as the projection.
+Kernel TableKernel(const FakeQuantizeOptions& given, const std::string& name) {
+  TableQuantizeOptions options;
+  options.kind = name == "lq" ? TableKind::kBasis : TableKind::kLevels;
+  options.axis = given.axis;
+  options.qmax = given.qmax;
+  return [options](const Call& call) {
+    TableQuantizeOptions now = options;
+    now.follow =
+        options.kind == TableKind::kBasis && call.training && !call.replay;
+    return std::vector<Tensor>{
+        TableQuantize({call.in[0], call.in[3], call.in[1]}, now)};
+  };
+}
+
+// Inputs x, scale, zero_point[, range or table][, addend]. With `rows` x is a
+// weight that counts as [dims[0], the rest]. `range` is {low, high, seen low,
+// seen high}; in training its second half is widened by what is seen. `table`
+// is that of TableKernel.
 absl::StatusOr<Kernel> FakeQuantizeKernel(const KernelContext& c) {
   auto options = OptionsOf(c);
   if (!options.ok()) return options.status();
   const std::string name = c.node.String("projection", "");
+  if (name == "lq" || name == "lut") return TableKernel(*options, name);
   const auto projection = ProjectionOf(name);
   const bool fitted = name == "fit", rows = c.node.Int("rows", 0) != 0;
   const std::string learned = c.node.String("learned", "");
