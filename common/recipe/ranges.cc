@@ -6,53 +6,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/recipe/checker.h"
 #include "common/recipe/pattern.h"
+#include "common/recipe/stepwise_ranges.h"
 #include "common/status_macros.h"
 
 namespace condense::recipe {
 namespace {
-
-// Errors about the keys below one path.
-class Checker {
- public:
-  Checker(const ParsedRecipe& parsed, std::string path)
-      : parsed_(parsed), path_(std::move(path)) {}
-
-  std::string At(const std::string& key) const {
-    return path_.empty() ? key : absl::StrCat(path_, ".", key);
-  }
-
-  absl::Status Error(
-      const std::string& key, absl::string_view reason,
-      const std::string& message,
-      absl::StatusCode code = absl::StatusCode::kInvalidArgument) const {
-    return ErrorAt(parsed_, At(key), code, reason, message);
-  }
-
-  // [low, high], or (low, high] with `open`.
-  absl::Status Range(const std::string& key, bool has, double value, double low,
-                     double high, bool open = false) const {
-    if (!has || (value <= high && (open ? value > low : value >= low))) {
-      return absl::OkStatus();
-    }
-    return Error(
-        key, "OUT_OF_RANGE",
-        absl::StrCat("'", At(key), "' must be ", open ? "above " : "from ", low,
-                     open ? ", at most " : " to ", high, ", not ", value));
-  }
-
-  absl::Status Required(const std::string& key, bool has) const {
-    if (has) return absl::OkStatus();
-    return Error(key, "MISSING_KEY",
-                 absl::StrCat("'", At(key), "' is missing"));
-  }
-
-  const ParsedRecipe& parsed() const { return parsed_; }
-
- private:
-  const ParsedRecipe& parsed_;
-  const std::string path_;
-};
 
 // One key of an augmentation.
 struct Bounded {
@@ -558,7 +518,7 @@ absl::Status CheckPtqSchemes(const Checker& check,
 }
 
 absl::Status CheckPtq(const Checker& check, const v1::Quantize& quantize) {
-  if (quantize.mode() == v1::Quantize::QAT && quantize.has_ptq()) {
+  if (quantize.mode() != v1::Quantize::PTQ && quantize.has_ptq()) {
     return check.Error("ptq", "UNUSED_KEY", "'ptq' goes with mode ptq");
   }
   const v1::Ptq& ptq = quantize.ptq();
@@ -604,11 +564,15 @@ absl::Status CheckQuantize(const Checker& check, const v1::Quantize& quantize) {
   if (quantize.mode() == v1::Quantize::PTQ && trains) {
     return check.Error("mode", "UNUSED_KEY",
                        "ptq does not train: epochs, batch_size, optimizer, kd "
-                       "and what is about training goes with mode qat");
+                       "and what is about training goes with mode qat or "
+                       "incremental");
   }
   CONDENSE_RETURN_IF_ERROR(CheckQat(check, quantize));
   CONDENSE_RETURN_IF_ERROR(CheckQatData(check, quantize));
   CONDENSE_RETURN_IF_ERROR(CheckPtq(check, quantize));
+  CONDENSE_RETURN_IF_ERROR(CheckIncremental(check, quantize));
+  CONDENSE_RETURN_IF_ERROR(CheckMixedPrecision(check, quantize));
+  CONDENSE_RETURN_IF_ERROR(CheckBlocks(check, quantize));
   CONDENSE_RETURN_IF_ERROR(CheckTraining(check, quantize));
   CONDENSE_RETURN_IF_ERROR(CheckBits(check, "activations.bits",
                                      quantize.activations().has_bits(),

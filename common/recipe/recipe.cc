@@ -27,7 +27,6 @@ const std::vector<PlannedKey>& Planned() {
       {"KdLoss", "relation"},
       {"KdLoss", "dkd"},
       {"KdLoss", "dist"},
-      {"Quantize", "mixed_precision"},
       {"Gates", "max_group_gap"},
   };
   return planned;
@@ -212,6 +211,28 @@ void ResolvePtq(const v1::WeightQuantization& weights,
   if (!ptq->has_smooth()) ptq->set_smooth(integers ? 0.5 : 0);
 }
 
+// Widths stay open where they are not said: they are the profile's.
+void ResolveStepwise(v1::Quantize* quantize) {
+  if (quantize->mode() == v1::Quantize::INCREMENTAL &&
+      quantize->incremental().shares().empty()) {
+    for (double share : {0.5, 0.75, 0.875, 1.0}) {
+      quantize->mutable_incremental()->add_shares(share);
+    }
+  }
+  if (quantize->has_mixed_precision() &&
+      quantize->mixed_precision().sensitivity() ==
+          v1::MixedPrecision::SENSITIVITY_UNSPECIFIED) {
+    quantize->mutable_mixed_precision()->set_sensitivity(
+        v1::MixedPrecision::KL);
+  }
+  if (!quantize->has_blocks()) return;
+  v1::Blocks* blocks = quantize->mutable_blocks();
+  if (!blocks->has_count()) blocks->set_count(4);
+  if (blocks->order() == v1::Blocks::ORDER_UNSPECIFIED) {
+    blocks->set_order(v1::Blocks::ROBUST_FIRST);
+  }
+}
+
 void ResolveQuantize(v1::Quantize* quantize) {
   v1::WeightQuantization* weights = quantize->mutable_weights();
   if (weights->scheme() == v1::SCHEME_UNSPECIFIED) {
@@ -236,7 +257,8 @@ void ResolveQuantize(v1::Quantize* quantize) {
   if (quantize->mode() == v1::Quantize::PTQ) {
     ResolvePtq(*weights, *activations, quantize->mutable_ptq());
   }
-  if (quantize->mode() == v1::Quantize::QAT) {
+  ResolveStepwise(quantize);
+  if (quantize->mode() != v1::Quantize::PTQ) {
     if (!quantize->has_epochs()) quantize->set_epochs(1);
     if (quantize->qat_data() == v1::Quantize::QAT_DATA_UNSPECIFIED) {
       quantize->set_qat_data(v1::Quantize::LABELED);

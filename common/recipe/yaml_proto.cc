@@ -1,6 +1,8 @@
 #include "common/recipe/yaml_proto.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <set>
 #include <sstream>
@@ -359,10 +361,24 @@ struct DocumentStart : YAML::EventHandler {
   int line = 0;
 };
 
-absl::Status CheckUtf8(absl::string_view text) {
+bool IsControl(char c) {
+  const auto byte = static_cast<uint8_t>(c);
+  return (byte < 0x20 && c != '\t' && c != '\r') || byte == 0x7f;
+}
+
+// YAML is made of printable characters (YAML 1.2, 5.1).
+absl::Status CheckCharacters(absl::string_view text) {
   int line = 0;
   for (absl::string_view part : absl::StrSplit(text, '\n')) {
     ++line;
+    const auto control = std::find_if(part.begin(), part.end(), IsControl);
+    if (control != part.end()) {
+      return MakeError(
+          absl::StatusCode::kInvalidArgument, "BAD_SYNTAX",
+          "the text holds a control character",
+          {.line = line,
+           .column = static_cast<int>(control - part.begin()) + 1});
+    }
     if (IsUtf8(part)) continue;
     return MakeError(absl::StatusCode::kInvalidArgument, "BAD_SYNTAX",
                      "the text is not UTF-8",
@@ -378,7 +394,7 @@ absl::StatusOr<YAML::Node> Parse(absl::string_view text) {
     return MakeError(absl::StatusCode::kInvalidArgument, "TOO_LARGE",
                      "the text is larger than 1 MiB");
   }
-  CONDENSE_RETURN_IF_ERROR(CheckUtf8(text));
+  CONDENSE_RETURN_IF_ERROR(CheckCharacters(text));
   // Deep nesting would exhaust yaml-cpp's stack before we see a node: brackets,
   // and "- - - ..." on one line.
   int depth = 0;

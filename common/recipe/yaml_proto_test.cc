@@ -34,6 +34,16 @@ TEST(YamlProtoTest, RefusesASecondDocument) {
   EXPECT_EQ(ErrorReason(status), "BAD_SYNTAX");
 }
 
+TEST(YamlProtoTest, RefusesControlCharacters) {
+  v1::JobFile file;
+  Positions positions;
+  const absl::Status status = YamlToProto(
+      std::string("model: a\nrecipe: t\0x\n", 21), {}, &file, &positions);
+  EXPECT_EQ(ErrorReason(status), "BAD_SYNTAX");
+  EXPECT_EQ(ErrorDetailOf(status).line, 2);
+  EXPECT_EQ(ErrorDetailOf(status).column, 10);
+}
+
 TEST(YamlProtoTest, RefusesWhatIsNotUtf8) {
   v1::JobFile file;
   Positions positions;

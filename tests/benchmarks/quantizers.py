@@ -2,13 +2,14 @@
 """What each way of quantizing costs: whole jobs on a real model, one JSON object per line.
 
 usage: quantizers.py digits|resnet20 [SEEDS [NAME]]
-  digits    examples/digits, trained through its quantizers for 3 epochs
+  digits    examples/digits, trained through its quantizers for 3 epochs (incremental: after each share but the last)
   resnet20  derived_resnet20 on CIFAR-10 JPEGs (needs CONDENSE_SHARED): 16,000 training images, batch 64, 250 steps; 2,000 test
             images for the accuracy
 Rows "synthetic" get the test data alone, and train for as many steps on 512 images that they make.
 Each line: top1 of the float model and of the artifact, agreement of the artifact's integers with the simulation, file size.
 SEEDS: how many, from 1 (default 1). NAME: only rows with it in "ptq NAME" or "qat NAME". (CONDENSE_SOURCE_DIR, CONDENSE_BINARY_DIR)
 """
+import re
 import sys
 
 from figures import DIGITS, IMAGENET, PROFILE, require, run_engine, say, shared
@@ -17,6 +18,12 @@ INT4 = "onnxruntime-opset21-int4"
 
 # Beside levels that are equally far apart.
 TABLES = ["symmetric", "lq", "lut"]
+
+def mixed(mean, sensitivity="kl"):
+    return (f"mixed_precision: {{sensitivity: {sensitivity}, bits: [2, 3, 4, 5, 6, 8], "
+            f"target: {{mean_bits: {mean}}}}}")
+
+
 # Name, profile, and what stands in the quantize stage.
 PTQ = [
     ("w8a8", PROFILE, ""),
@@ -39,6 +46,11 @@ PTQ = [
     ("w4a16, int4 file", INT4, "weights: {bits: 4}, activations: {bits: 16}"),
     *((f"{scheme} w{bits}a8", PROFILE, f"weights: {{scheme: {scheme}, bits: {bits}}}")
       for bits in (2, 3, 4) for scheme in [*TABLES, "mrbiq"]),
+    ("w3a8", PROFILE, "weights: {bits: 3}"),
+    ("w4a8 mixed, kl", PROFILE, mixed(4)),
+    ("w4a8 mixed, hessian", PROFILE, mixed(4, "hessian")),
+    ("w3a8 mixed, kl", PROFILE, mixed(3)),
+    ("w3a8 mixed, hessian", PROFILE, mixed(3, "hessian")),
 ]
 QAT = [
     ("w8a8 following", PROFILE, "qat: {grids: following}"),
@@ -61,6 +73,27 @@ QAT = [
     ("ternary live, int4 file", INT4, "weights: {scheme: ternary}, qat: {batch_norm: live}"),
     ("binary, int4 file", INT4, "weights: {scheme: binary}"),
     ("binary live, int4 file", INT4, "weights: {scheme: binary}, qat: {batch_norm: live}"),
+    ("w4a8", PROFILE, "weights: {bits: 4}"),
+    ("w4a8 mixed, kl", PROFILE, mixed(4)),
+    ("w3a8", PROFILE, "weights: {bits: 3}"),
+    ("w3a8 mixed, kl", PROFILE, mixed(3)),
+    ("w3a8 mixed, hessian", PROFILE, mixed(3, "hessian")),
+]
+# As many steps at once and in blocks.
+BLOCKS = [(f"{name}, {how}", PROFILE, f"{settings}, {more}")
+          for name, settings in (("w2a8 lsq", "weights: {bits: 2}, qat: {grids: lsq}"),
+                                 ("w2a8", "weights: {bits: 2}"),
+                                 ("w2a4 lsq", "weights: {bits: 2}, activations: {bits: 4}, qat: {grids: lsq}"),
+                                 ("w3a8 mixed", mixed(3)))
+          for how, more in (("6 epochs", "epochs: 6"), ("3 blocks of 2", "epochs: 2, blocks: {count: 3}"),
+                            ("3 blocks of 2, forward", "epochs: 2, blocks: {count: 3, order: forward}"),
+                            ("3 blocks of 2, sensitive first",
+                             "epochs: 2, blocks: {count: 3, order: sensitive_first}"))]
+INCREMENTAL = [
+    ("w5a8", PROFILE, "weights: {bits: 5}"),
+    ("w5a8 power_of_two", PROFILE, "weights: {bits: 5, scheme: power_of_two}"),
+    ("log2 w4a8", PROFILE, "weights: {scheme: log2}"),
+    ("w3a8", PROFILE, "weights: {bits: 3}"),
 ]
 # What QAT learns from, and what it costs to have less.
 QAT_DATA = [
@@ -98,7 +131,8 @@ def without_data(config, data, training):
 
 def main(what, seeds, only):
     model, data, config, training = {"digits": digits, "resnet20": resnet20}[what]()
-    rows = [("ptq", *row, config) for row in PTQ] + [("qat", *row, config) for row in QAT + QAT_DATA]
+    rows = [("ptq", *row, config) for row in PTQ] + [("qat", *row, config) for row in QAT + BLOCKS + QAT_DATA]
+    rows += [("incremental", *row, config) for row in INCREMENTAL]
     for bits in COLOR_BITS:
         reduced = config.replace("preprocess: {", f"preprocess: {{color_bits: {bits}, ")
         rows += [(mode, f"color_bits {bits}", PROFILE, "", reduced) for mode in ("ptq", "qat")]
@@ -117,7 +151,9 @@ def model_of(what, name, model):
 
 def report_row(what, mode, name, profile, settings, seeds, model, config, data, training):
     for seed in range(1, seeds + 1):
-        stage = ", ".join(part for part in (f"mode: {mode}", settings, training if mode == "qat" else "") if part)
+        # A row may say how long it trains.
+        how = "" if mode == "ptq" else re.sub(r"epochs: \d+, ", "", training) if "epochs: " in settings else training
+        stage = ", ".join(part for part in (f"mode: {mode}", settings, how) if part)
         recipe = f"data: {{{config}}}\nseed: {seed}\nstages: [quantize: {{{stage}}}]\n"
         report = run_engine(model, recipe, data, [profile])[profile]
         say(f"{mode} {name}", model=what, seed=seed, float_top1=report["baseline"]["metrics"]["top1"],

@@ -1,18 +1,24 @@
 #include "workers/engine/pipeline/compress_tasks.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "common/status_macros.h"
 #include "workers/engine/graph/cost.h"
 #include "workers/engine/graph/infer_shapes.h"
+#include "workers/engine/pipeline/mixed_precision.h"
 #include "workers/engine/pipeline/quantize_settings.h"
 #include "workers/engine/pipeline/settings.h"
 #include "workers/engine/pruning/cut.h"
 #include "workers/engine/pruning/importance.h"
+#include "workers/engine/quantization/bit_sensitivity.h"
 #include "workers/engine/quantization/post_training.h"
+#include "workers/engine/quantization/quantizer_groups.h"
+#include "workers/engine/quantization/quantizers_in_graph.h"
 
 namespace condense::pipeline {
 
@@ -90,6 +96,37 @@ void WarnOfFewSamples(RunContext* context, int64_t given) {
                       source.samples(), given));
 }
 
+// The order in which the stage's blocks quantize their layers, by what each
+// loses when it is quantized alone; said in the log.
+absl::Status GroupQuantizers(RunContext* context, const v1::Quantize& quantize,
+                             data::Loader* loader) {
+  graph::Graph* graph = &context->state().graph;
+  const std::vector<quantization::WeightLayer> layers =
+      quantization::WeightLayers(*graph);
+  std::vector<size_t> turn(layers.size());
+  std::iota(turn.begin(), turn.end(), 0);
+  if (quantize.blocks().order() != v1::Blocks::FORWARD) {
+    std::vector<std::vector<quantization::WeightGrid>> grids;
+    for (const auto& layer : layers) grids.push_back({layer.grid});
+    CONDENSE_ASSIGN_OR_RETURN(
+        const auto losses,
+        MeasureLosses(quantization::WithoutQuantizers(*graph), layers, grids,
+                      quantize, loader, context->job().device(),
+                      static_cast<uint64_t>(context->job().recipe().seed())));
+    const bool robust = quantize.blocks().order() == v1::Blocks::ROBUST_FIRST;
+    std::stable_sort(turn.begin(), turn.end(), [&](size_t a, size_t b) {
+      return robust ? losses[a][0] < losses[b][0] : losses[a][0] > losses[b][0];
+    });
+  }
+  std::vector<std::string> order;
+  for (size_t i : turn) order.push_back(layers[i].name);
+  quantization::AssignGroups(order, quantize.blocks().count(), graph);
+  context->narrator().Log(
+      absl::StrCat("layers are quantized in ", quantize.blocks().count(),
+                   " blocks, in this order: ", absl::StrJoin(order, ", ")));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status RunCalibration(RunContext* context, const Task& task) {
@@ -98,6 +135,7 @@ absl::Status RunCalibration(RunContext* context, const Task& task) {
   const Job& job = context->job();
   RunState& state = context->state();
   const v1::DeviceProfile& profile = job.profiles()[task.profile];
+  const v1::Quantize& quantize = job.recipe().stages(task.stage).quantize();
   CONDENSE_ASSIGN_OR_RETURN(quantization::PostTrainingOptions options,
                             PostTrainingOf(job.parsed(), job.recipe(),
                                            task.stage, profile, job.model()));
@@ -108,6 +146,19 @@ absl::Status RunCalibration(RunContext* context, const Task& task) {
     progress.set_total_steps(total);
     context->narrator().Progress(progress);
   };
+  if (quantize.has_mixed_precision()) {
+    options.choose_bits =
+        [&](const graph::Graph& floats,
+            data::Loader* data) -> absl::StatusOr<std::map<std::string, int>> {
+      CONDENSE_ASSIGN_OR_RETURN(
+          WidthAnswer answer,
+          ChooseWidths({job.parsed(), quantize, task.stage, profile},
+                       options.numerics, floats, data, job.device(),
+                       options.seed));
+      context->narrator().Log(answer.text);
+      return answer.bits;
+    };
+  }
   auto loader = job.CalibrationLoader();
   WarnOfFewSamples(context, loader->num_samples());
   CONDENSE_ASSIGN_OR_RETURN(
@@ -115,6 +166,9 @@ absl::Status RunCalibration(RunContext* context, const Task& task) {
       quantization::QuantizePostTraining(&state.graph, loader.get(), options));
   for (const auto& [name, reason] : report.frozen) {
     state.frozen[absl::StrCat("quantize/", profile.id(), "/", name)] = reason;
+  }
+  if (quantize.has_blocks()) {
+    CONDENSE_RETURN_IF_ERROR(GroupQuantizers(context, quantize, loader.get()));
   }
   for (const quantization::Note& note : report.notes) {
     context->narrator().Warn(note.reason, note.text);

@@ -11,6 +11,7 @@
 #include "workers/engine/graph/passes/fold_batch_norm.h"
 #include "workers/engine/pipeline/compress_tasks.h"
 #include "workers/engine/pipeline/compute.h"
+#include "workers/engine/pipeline/mixed_precision.h"
 #include "workers/engine/pipeline/other_operators.h"
 #include "workers/engine/pipeline/quantize_settings.h"
 #include "workers/engine/pipeline/settings.h"
@@ -46,7 +47,7 @@ absl::Status CheckData(const Job& job) {
     const v1::Stage& stage = job.recipe().stages(i);
     const std::string path = absl::StrCat("stages[", i, "]");
     const bool qat =
-        stage.has_quantize() && stage.quantize().mode() == v1::Quantize::QAT;
+        stage.has_quantize() && stage.quantize().mode() != v1::Quantize::PTQ;
     const bool between =
         stage.has_prune() &&
         stage.prune().schedule().iterative().epochs_between() > 0;
@@ -195,6 +196,12 @@ absl::Status CheckProfiles(const Job& job) {
       CONDENSE_ASSIGN_OR_RETURN(const quantization::Numerics numerics,
                                 NumericsOf(job.parsed(), last.quantize(),
                                            stages - 1, profile, job.model()));
+      if (last.quantize().has_mixed_precision()) {
+        CONDENSE_RETURN_IF_ERROR(
+            AskForWidths({job.parsed(), last.quantize(), stages - 1, profile},
+                         numerics, folded)
+                .status());
+      }
       CONDENSE_ASSIGN_OR_RETURN(
           quantization::Placement placement,
           quantization::PlaceQuantizers(folded, numerics));

@@ -272,7 +272,8 @@ absl::StatusOr<quantization::PostTrainingOptions> PostTrainingOf(
   options.bias_correction = ptq.has_bias_correction()
                                 ? ptq.bias_correction()
                                 : quantize.mode() == v1::Quantize::PTQ &&
-                                      options.numerics.weight_bits <= 4;
+                                      (options.numerics.weight_bits <= 4 ||
+                                       quantize.has_mixed_precision());
   options.rounding = RoundingOf(ptq.rounding());
   options.iterations = ptq.iterations();
   options.seed = static_cast<uint64_t>(resolved.seed());

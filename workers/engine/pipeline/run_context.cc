@@ -71,6 +71,7 @@ std::string TechniqueOf(const v1::Recipe& recipe, const Task& task) {
   if (s.has_finetune()) {
     return s.finetune().kd().empty() ? "labels" : "soft-response distillation";
   }
+  if (s.quantize().mode() == v1::Quantize::INCREMENTAL) return "incremental";
   switch (s.quantize().qat_data()) {
     case v1::Quantize::UNLABELED:
       return "qat without labels";

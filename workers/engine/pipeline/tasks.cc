@@ -21,6 +21,18 @@ void AddPruning(const v1::Recipe& recipe, int stage, std::vector<Task>* tasks) {
   }
 }
 
+// Trainings of a quantize stage. The last share is not followed by one.
+int QuantizeSteps(const v1::Quantize& quantize) {
+  switch (quantize.mode()) {
+    case v1::Quantize::QAT:
+      return quantize.has_blocks() ? quantize.blocks().count() : 1;
+    case v1::Quantize::INCREMENTAL:
+      return quantize.incremental().shares_size() - 1;
+    default:
+      return 0;
+  }
+}
+
 }  // namespace
 
 int NextFinetune(const v1::Recipe& recipe, int stage) {
@@ -44,8 +56,13 @@ std::vector<Task> PlanTasks(const v1::Recipe& recipe, int profiles) {
         tasks.push_back({.kind = Task::Kind::kSynthesize, .stage = i});
       }
       tail.push_back({.kind = Task::Kind::kCalibrate, .stage = i});
-      if (stage.quantize().mode() == v1::Quantize::QAT) {
-        tail.push_back({.kind = Task::Kind::kQat, .stage = i, .settings = i});
+      const int steps = QuantizeSteps(stage.quantize());
+      for (int step = 1; step <= steps; ++step) {
+        tail.push_back({.kind = Task::Kind::kQat,
+                        .stage = i,
+                        .settings = i,
+                        .step = step,
+                        .steps = steps});
       }
     }
   }

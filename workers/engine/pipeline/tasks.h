@@ -19,7 +19,7 @@ struct Task {
     kSynthesize,
     // Place quantizers and take ranges.
     kCalibrate,
-    // Train through the quantizers.
+    // Train through the quantizers (mode incremental: around them).
     kQat,
     // Export and verify for one profile.
     kFinish,
@@ -31,7 +31,8 @@ struct Task {
   int settings = 0;
   // Index into the job's profiles; -1: for all of them.
   int profile = -1;
-  // kPrune: `step` of `steps`, from 1.
+  // kPrune, kQat: `step` of `steps`, from 1. A stage that is quantized step by
+  // step has one kQat for each.
   int step = 1;
   int steps = 1;
   // kTrain: this many epochs instead of the stage's. 0: the stage's.

@@ -42,7 +42,7 @@ struct Session {
 void Connect(RunContext* context, const Task& task, Session* session) {
   if (task.kind == Task::Kind::kQat) {
     session->qat = std::make_unique<QatSteps>(
-        *session->qat_graph,
+        context->state().graph, *session->qat_graph,
         context->job().recipe().stages(task.settings).quantize(),
         session->student.get());
     session->trainer->BeforeStep(
@@ -67,14 +67,17 @@ void Connect(RunContext* context, const Task& task, Session* session) {
 absl::StatusOr<Session> Prepare(RunContext* context, const Task& task,
                                 const TrainingSettings& settings) {
   const Job& job = context->job();
-  const RunState& state = context->state();
+  RunState& state = context->state();
   const runtime::ExecutorOptions options =
       TrainingOptions(job, state.compute, task);
   Session session;
   const graph::Graph* graph = &state.graph;
   if (task.kind == Task::Kind::kQat) {
-    session.qat_graph = std::make_unique<graph::Graph>(
-        QatGraph(state.graph, job.recipe().stages(task.settings).quantize()));
+    const v1::Quantize& quantize =
+        job.recipe().stages(task.settings).quantize();
+    BeginQat(quantize, task, &state.graph);
+    session.qat_graph =
+        std::make_unique<graph::Graph>(QatGraph(state.graph, quantize, task));
     graph = session.qat_graph.get();
   }
   CONDENSE_ASSIGN_OR_RETURN(session.student,
@@ -246,7 +249,7 @@ absl::Status RunTraining(RunContext* context, const Task& task) {
   if (task.kind == Task::Kind::kQat) {
     return FinishQat(std::move(*session.qat_graph),
                      context->job().recipe().stages(task.settings).quantize(),
-                     session.student.get(), &state.graph);
+                     task, session.student.get(), &state.graph);
   }
   const bool quantized = quantization::HasQuantizers(state.graph);
   if (quantized) {

@@ -202,6 +202,11 @@ absl::StatusOr<PostTrainingReport> QuantizePostTraining(
   CONDENSE_RETURN_IF_ERROR(Equalize(graph, loader, options));
   const Graph floats = *graph;
   Numerics numerics = options.numerics;
+  if (options.choose_bits) {
+    CONDENSE_ASSIGN_OR_RETURN(const auto chosen,
+                              options.choose_bits(floats, loader));
+    for (const auto& [name, bits] : chosen) numerics.bits[name] = bits;
+  }
   CONDENSE_RETURN_IF_ERROR(
       Place(numerics, pixels, loader, options, graph, &report));
   if (options.min_snr_db) {

@@ -34,6 +34,12 @@ struct PostTrainingOptions {
   std::optional<PixelScaling> pixels;
   // SmoothActivations of linear layers, with this strength; 0: not done.
   double smooth = 0.5;
+  // Weight bits by node name, for layers that get others than `numerics` says.
+  // Called with the float graph that quantizers are about to be placed in. May
+  // be empty.
+  std::function<absl::StatusOr<std::map<std::string, int>>(const graph::Graph&,
+                                                           data::Loader*)>
+      choose_bits;
   // Layers below this (LayerSnrDb) stay in float.
   std::optional<double> min_snr_db;
   // Biases keep the channels' means.
@@ -54,14 +60,14 @@ struct PostTrainingReport {
 };
 
 // Makes the simulation of an integer model from a float one, in this order:
-// fold batch normalisation, align the input, smooth, equalise, place
-// quantizers, project weights, calibrate, round and correct layer by layer,
-// snap biases. Weights of scheme mrbiq are projected only in round and correct.
-// Rounding by GPTQ is for weights of schemes max_abs and affine, the others and
-// `min_snr_db` for max_abs; without quantized activations all that needs them
-// does nothing. Notes: those of Calibrate, and PIXEL_GRID_MISFIT where the
-// samples are not the pixels of `pixels`, whose grid is then not used. Errors
-// of these.
+// fold batch normalisation, align the input, smooth, equalise, choose bits,
+// place quantizers, project weights, calibrate, round and correct layer by
+// layer, snap biases. Weights of scheme mrbiq are projected only in round and
+// correct. Rounding by GPTQ is for weights of schemes max_abs and affine, the
+// others and `min_snr_db` for max_abs; without quantized activations all that
+// needs them does nothing. Notes: those of Calibrate, and PIXEL_GRID_MISFIT
+// where the samples are not the pixels of `pixels`, whose grid is then not
+// used. Errors of these.
 absl::StatusOr<PostTrainingReport> QuantizePostTraining(
     graph::Graph* graph, data::Loader* loader,
     const PostTrainingOptions& options);

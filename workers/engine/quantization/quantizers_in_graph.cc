@@ -5,6 +5,7 @@
 namespace condense::quantization {
 
 using graph::Graph;
+using graph::Node;
 using graph::NodeId;
 using graph::ValueId;
 
@@ -16,9 +17,15 @@ bool HasQuantizers(const Graph& graph) {
 }
 
 Graph WithoutQuantizers(const Graph& graph) {
+  return WithoutQuantizers(graph, [](NodeId, const Node&) { return true; });
+}
+
+Graph WithoutQuantizers(const Graph& graph,
+                        const std::function<bool(NodeId, const Node&)>& which) {
   Graph plain = graph;
   for (NodeId id : graph.order()) {
-    if (!plain.node(id).IsFakeQuantize()) continue;
+    const Node& node = plain.node(id);
+    if (!node.IsFakeQuantize() || !which(id, node)) continue;
     const ValueId x = plain.node(id).inputs[0], y = plain.node(id).outputs[0];
     const bool output = plain.IsOutput(y);
     const std::string name = plain.value(y).name;

@@ -15,7 +15,6 @@ namespace {
 using graph::Graph;
 using graph::Node;
 using graph::NodeId;
-using graph::ValueId;
 
 absl::StatusOr<torch::Tensor> OutputOf(const Graph& graph,
                                        const torch::Tensor& images,
@@ -29,17 +28,9 @@ absl::StatusOr<torch::Tensor> OutputOf(const Graph& graph,
 // The simulation with the quantizers of this layer only.
 Graph OnlyQuantized(const Graph& graph, const QuantizedLayer& layer) {
   const NodeId input = graph.value(graph.node(layer.node).inputs[0]).producer;
-  Graph one = graph;
-  const std::vector<NodeId> order = graph.order();
-  for (NodeId id : order) {
-    const Node& node = one.node(id);
-    if (!node.IsFakeQuantize() || id == input || id == layer.weight_quantizer) {
-      continue;
-    }
-    one.ReplaceUses(node.outputs[0], node.inputs[0]);
-    one.RemoveNode(id);
-  }
-  return one;
+  return WithoutQuantizers(graph, [&](NodeId id, const Node&) {
+    return id != input && id != layer.weight_quantizer;
+  });
 }
 
 }  // namespace

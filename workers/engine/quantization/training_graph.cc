@@ -106,6 +106,7 @@ class Fuser {
       return;
     }
     node->attrs["learned"] = std::string("lsq");
+    if (node->Has("trained")) return;
     graph_.SetConstant(
         node->inputs[1],
         Tensor::Of<float>(

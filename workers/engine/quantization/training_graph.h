@@ -11,7 +11,7 @@ enum class ScaleRule {
   // Weights by their scheme at every step, activations as they are.
   kGiven,
   // runtime::LearnedStep::kLsq for both; weights begin at
-  // 2 mean |w| / sqrt(qmax).
+  // 2 mean |w| / sqrt(qmax), or with what they have where they are "trained".
   kLsq,
   // runtime::LearnedStep::kPact for activations that are never negative.
   kPact

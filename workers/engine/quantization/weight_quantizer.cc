@@ -47,6 +47,12 @@ TableProjection Project(const Tensor& weight, const WeightGrid& grid,
   return out;
 }
 
+// Empty for schemes without one.
+Tensor TableOf(const Tensor& weight, const WeightGrid& grid) {
+  const auto kind = TableKindOf(grid.scheme);
+  return kind ? FitTable(weight, grid.axis, *kind, grid.code_bits) : Tensor();
+}
+
 // Scale and zero point, and the table of schemes that have one.
 struct GridConstants {
   Tensor scale;
@@ -54,22 +60,22 @@ struct GridConstants {
   Tensor table = {};
 };
 
+runtime::FakeQuantizeOptions OptionsOf(const WeightGrid& grid) {
+  return {.qmin = grid.levels.qmin,
+          .qmax = grid.levels.qmax,
+          .axis = grid.axis,
+          .block = grid.block_size};
+}
+
 GridConstants ConstantsOf(const Tensor& weight, const WeightGrid& grid) {
   if (grid.block_size > 0 || grid.scheme == "affine") {
     torch::Tensor w = runtime::ToTorch(weight).value();
     if (grid.rows) w = runtime::AsRows(w);
-    const runtime::FittedGrid fitted =
-        runtime::FitGrid(w, {.qmin = grid.levels.qmin,
-                             .qmax = grid.levels.qmax,
-                             .axis = grid.axis,
-                             .block = grid.block_size});
+    const runtime::FittedGrid fitted = runtime::FitGrid(w, OptionsOf(grid));
     return {runtime::FromTorch(fitted.scale),
             runtime::FromTorch(fitted.zero_point, graph::DType::kInt32)};
   }
-  Tensor table;
-  if (const auto kind = TableKindOf(grid.scheme)) {
-    table = FitTable(weight, grid.axis, *kind, grid.code_bits);
-  }
+  Tensor table = TableOf(weight, grid);
   const std::vector<float> scales = Project(weight, grid, &table).scales;
   const std::vector<int64_t> dims =
       grid.axis < 0 ? std::vector<int64_t>{}
@@ -200,6 +206,22 @@ void ProjectWeight(Graph* graph, NodeId quantizer) {
       Project(*graph->ConstantOf(node.inputs[0]), WeightGridOf(node),
               graph->ConstantOf(node.input(3)));
   SetProjected(graph, quantizer, projected.weight, projected.scales);
+}
+
+Tensor ProjectedWeight(const Tensor& weight, const WeightGrid& grid) {
+  if (grid.block_size == 0 && grid.scheme != "affine") {
+    const Tensor table = TableOf(weight, grid);
+    return Project(weight, grid, &table).weight;
+  }
+  const torch::Tensor plain = runtime::ToTorch(weight).value();
+  const torch::Tensor w = grid.rows ? runtime::AsRows(plain) : plain;
+  const runtime::FakeQuantizeOptions options = OptionsOf(grid);
+  const runtime::FittedGrid fitted = runtime::FitGrid(w, options);
+  const torch::Tensor scale = runtime::SpreadGrid(fitted.scale, w, options);
+  const torch::Tensor zero = runtime::SpreadGrid(fitted.zero_point, w, options);
+  const torch::Tensor level =
+      ((w / scale).round() + zero).clamp(options.qmin, options.qmax);
+  return runtime::FromTorch(((level - zero) * scale).reshape(plain.sizes()));
 }
 
 void ProjectWeights(Graph* graph) {

@@ -58,6 +58,10 @@ std::map<graph::NodeId, graph::NodeId> WeightQuantizers(
 // What QuantizeWeight was given, from the node it made.
 WeightGrid WeightGridOf(const graph::Node& quantizer);
 
+// The nearest weight on the grid, whose scales come from the weight.
+graph::Tensor ProjectedWeight(const graph::Tensor& weight,
+                              const WeightGrid& grid);
+
 // Moves every weight of a scheme other than max_abs and affine to its levels,
 // and sets its scale. Its quantizer is from then on like any other: integers
 // times a scale. After training, or instead of it.

@@ -28,11 +28,13 @@ float Positive(double scale) {
   return scale > 0 ? static_cast<float>(scale) : 1.0f;
 }
 
+float UniformLevel(float w, float scale, float most) {
+  return std::clamp(std::nearbyint(w / scale), -most, most) * scale;
+}
+
 float Uniform(const float* w, int64_t n, int64_t qmax, float scale, float* y) {
   const float most = static_cast<float>(qmax);
-  for (int64_t i = 0; i < n; ++i) {
-    y[i] = std::clamp(std::nearbyint(w[i] / scale), -most, most) * scale;
-  }
+  for (int64_t i = 0; i < n; ++i) y[i] = UniformLevel(w[i], scale, most);
   return scale;
 }
 
@@ -48,14 +50,19 @@ float NearestPower(float v, float most) {
   return v - low > 2 * low - v ? 2 * low : low;
 }
 
+float Log2Level(float w, float scale, float most) {
+  return std::copysign(NearestPower(std::abs(w) / scale, most), w) * scale;
+}
+
+float LargestPower(int64_t qmax) {
+  return std::exp2(std::floor(std::log2(static_cast<float>(qmax))));
+}
+
 float Log2(const float* w, int64_t n, int64_t qmax, float* y) {
-  const float most = std::exp2(std::floor(std::log2(static_cast<float>(qmax))));
+  const float most = LargestPower(qmax);
   const float scale =
       MaxAbsScale(MomentsOf(w, n).max_abs, static_cast<int64_t>(most));
-  for (int64_t i = 0; i < n; ++i) {
-    y[i] =
-        std::copysign(NearestPower(std::abs(w[i]) / scale, most), w[i]) * scale;
-  }
+  for (int64_t i = 0; i < n; ++i) y[i] = Log2Level(w[i], scale, most);
   return scale;
 }
 
@@ -118,6 +125,12 @@ float ProjectWeights(Projection projection, const float* w, int64_t n,
       return Ternary(w, n, y);
   }
   return 1;
+}
+
+float NearestLevel(Projection projection, float w, float scale, int64_t qmax) {
+  return projection == Projection::kLog2
+             ? Log2Level(w, scale, LargestPower(qmax))
+             : UniformLevel(w, scale, static_cast<float>(qmax));
 }
 
 void ProjectChannels(Projection projection, const float* w, int64_t outer,

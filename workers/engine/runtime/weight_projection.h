@@ -34,8 +34,12 @@ std::optional<Projection> ProjectionOf(const std::string& name);
 float ProjectWeights(Projection projection, const float* w, int64_t n,
                      int64_t qmax, float* y);
 
-// The same for a tensor of [outer, channels, inner] whose channels have a scale
-// each; `scales` gets `channels` values.
+// The nearest level times the scale for one weight, by a scale that is given:
+// kMaxAbs, kPowerOfTwo and kLog2.
+float NearestLevel(Projection projection, float w, float scale, int64_t qmax);
+
+// ProjectWeights for a tensor of [outer, channels, inner] whose channels have a
+// scale each; `scales` gets `channels` values.
 void ProjectChannels(Projection projection, const float* w, int64_t outer,
                      int64_t channels, int64_t inner, int64_t qmax, float* y,
                      float* scales);
