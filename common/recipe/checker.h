@@ -53,6 +53,10 @@ class Checker {
   const std::string path_;
 };
 
+// A pattern over names of nodes: MISSING_KEY, BAD_PATTERN.
+absl::Status CheckPattern(const Checker& check, const std::string& key,
+                          const std::string& text);
+
 }  // namespace condense::recipe
 
 #endif  // CONDENSE_COMMON_RECIPE_CHECKER_H_

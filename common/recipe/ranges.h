@@ -14,11 +14,6 @@ absl::Status CheckRecipe(const ParsedRecipe& parsed);
 // The gates alone.
 absl::Status CheckGates(const ParsedRecipe& parsed);
 
-// That of the recipe, or the default: affine, or float where the recipe says
-// nothing about activations and its weights have 16 bits or blocks, which are
-// computed in float.
-v1::Scheme ActivationScheme(const v1::Quantize& quantize);
-
 }  // namespace condense::recipe
 
 #endif  // CONDENSE_COMMON_RECIPE_RANGES_H_

@@ -1,6 +1,7 @@
 #include "common/recipe/recipe.h"
 
 #include "absl/strings/str_cat.h"
+#include "common/recipe/quantize_ranges.h"
 #include "common/recipe/ranges.h"
 #include "common/status_macros.h"
 

@@ -35,6 +35,8 @@ TEST(StepwiseRangesTest, IncrementalLevelsAreFixedAtTheStart) {
   EXPECT_EQ(Refusal(mode + "weights: {scheme: log2}"), "");
   EXPECT_EQ(Refusal(mode + "weights: {scheme: binary}"),
             "UNSUPPORTED_COMBINATION weights.scheme");
+  EXPECT_EQ(Refusal(mode + "weights: {scheme: lut}"),
+            "UNSUPPORTED_COMBINATION weights.scheme");
   EXPECT_EQ(Refusal(mode + "weights: {granularity: block}"),
             "UNSUPPORTED_COMBINATION weights.scheme");
   EXPECT_EQ(Refusal(mode + "qat: {grids: lsq}"),

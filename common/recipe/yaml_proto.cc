@@ -1,8 +1,6 @@
 #include "common/recipe/yaml_proto.h"
 
-#include <algorithm>
 #include <cmath>
-#include <cstdint>
 #include <limits>
 #include <set>
 #include <sstream>
@@ -11,10 +9,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "common/error.h"
+#include "common/recipe/text_check.h"
 #include "common/status_macros.h"
-#include "common/utf8.h"
 #include "google/protobuf/descriptor.h"
 #include "yaml-cpp/eventhandler.h"
 #include "yaml-cpp/yaml.h"
@@ -360,34 +357,6 @@ struct DocumentStart : YAML::EventHandler {
 
   int line = 0;
 };
-
-bool IsControl(char c) {
-  const auto byte = static_cast<uint8_t>(c);
-  return (byte < 0x20 && c != '\t' && c != '\r') || byte == 0x7f;
-}
-
-// YAML is made of printable characters (YAML 1.2, 5.1).
-absl::Status CheckCharacters(absl::string_view text) {
-  int line = 0;
-  for (absl::string_view part : absl::StrSplit(text, '\n')) {
-    ++line;
-    const auto control = std::find_if(part.begin(), part.end(), IsControl);
-    if (control != part.end()) {
-      return MakeError(
-          absl::StatusCode::kInvalidArgument, "BAD_SYNTAX",
-          "the text holds a control character",
-          {.line = line,
-           .column = static_cast<int>(control - part.begin()) + 1});
-    }
-    if (IsUtf8(part)) continue;
-    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_SYNTAX",
-                     "the text is not UTF-8",
-                     {.line = line,
-                      .column = 1,
-                      .hint = "save the file in the encoding UTF-8"});
-  }
-  return absl::OkStatus();
-}
 
 absl::StatusOr<YAML::Node> Parse(absl::string_view text) {
   if (text.size() > kTextBytesMax) {
