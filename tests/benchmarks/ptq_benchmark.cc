@@ -5,8 +5,10 @@
 //
 // Usage: ptq_benchmark CASE [QUANTIZE] [SAMPLES] [PROFILE] [SEED]
 //   CASE      resnet20, resnet56, vit (CIFAR-10 files), mobilefacenet (ORL), or
-//             mobilefacenet_spread: the same function with the channels between
-//             two layers scaled by 2^U(-6, 6), drawn by SEED
+//             mobilefacenet_spread: with Relu for ReLU6, so that channels may
+//             be scaled (Nagel et al., arXiv:1906.04721, 5.1.1), and then the
+//             same function with those between two layers scaled by
+//             2^U(-6, 6), drawn by SEED
 //   QUANTIZE  the quantize stage of a recipe; default "{mode: ptq}". Or
 //   "ratio":
 //             a calibration pass against a plain forward pass, in turn
@@ -105,11 +107,18 @@ data::LoaderOptions Loading(const Case& which, int64_t samples, uint64_t seed) {
   return options;
 }
 
-// Makes a model hard to quantize that stays the same float function.
+// Makes a model hard to quantize that, but for its ReLU6, stays the same float
+// function.
 absl::Status Spread(uint64_t seed, graph::Graph* graph) {
   constexpr double kOctaves = 6;
   CONDENSE_RETURN_IF_ERROR(graph::FoldBatchNorm().Run(*graph).status());
   CONDENSE_RETURN_IF_ERROR(graph::InferShapes(*graph));
+  for (graph::NodeId id : graph->order()) {
+    graph::Node& node = graph->mutable_node(id);
+    if (!node.Is("Clip")) continue;
+    node.op = "Relu";
+    node.inputs.resize(1);
+  }
   data::Random random(seed);
   std::vector<double> factors(quantization::FindChannelClasses(*graph).size());
   for (double& factor : factors) {
