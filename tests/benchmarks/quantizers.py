@@ -19,6 +19,7 @@ INT4 = "onnxruntime-opset21-int4"
 # Beside levels that are equally far apart.
 TABLES = ["symmetric", "lq", "lut"]
 
+
 def mixed(mean, sensitivity="kl"):
     return (f"mixed_precision: {{sensitivity: {sensitivity}, bits: [2, 3, 4, 5, 6, 8], "
             f"target: {{mean_bits: {mean}}}}}")

@@ -30,8 +30,8 @@ def wait_for(what, condition, seconds=DEADLINE_SECONDS):
 def long_recipe(epochs=25):
     """Distils and trains through quantization long enough to be interrupted."""
     text = (DIGITS / "prune_distil_qat.yaml").read_text()
-    assert "epochs: 12" in text and "epochs: 3" in text
-    return text.replace("epochs: 12", f"epochs: {epochs}").replace("epochs: 3", "epochs: 6")
+    assert "epochs: 20" in text and "epochs: 3" in text
+    return text.replace("epochs: 20", f"epochs: {epochs}").replace("epochs: 3", "epochs: 6")
 
 
 class Process:
