@@ -4,8 +4,6 @@
 #include <cmath>
 #include <limits>
 
-#include "workers/engine/quantization/histogram.h"
-
 namespace condense::quantization {
 namespace {
 
@@ -43,9 +41,7 @@ void Observer::Cover(double low, double high) {
   }
 }
 
-void Observer::Add(absl::Span<const float> values) {
-  const Range range = RangeOf(values);
-  if (range.low > range.high) return;
+void Observer::Watch(Range range) {
   if (empty()) {
     low_ = average_low_ = range.low;
     high_ = average_high_ = range.high;
@@ -54,25 +50,39 @@ void Observer::Add(absl::Span<const float> values) {
   high_ = std::max<double>(high_, range.high);
   average_low_ += kAveraging * (range.low - average_low_);
   average_high_ += kAveraging * (range.high - average_high_);
-  if (!has_histogram()) {
-    count_ += static_cast<int64_t>(values.size());
-    return;
-  }
-  Cover(range.low, range.high);
-  count_ += CountInto(values, static_cast<float>(from_),
-                      static_cast<float>(1 / width_), kBins, bins_.data());
 }
 
-double Observer::SquaredError(const Grid& grid, Levels levels) const {
-  double error = 0;
-  for (int i = 0; i < kBins; ++i) {
-    if (bins_[i] == 0) continue;
-    const double x = Center(i);
-    const double lost =
-        x - grid.scale * (LevelOf(x, grid, levels) - grid.zero_point);
-    error += bins_[i] * lost * lost;
+void Observer::Add(absl::Span<const float> values) {
+  if (!has_histogram() || bins_.empty()) {
+    const Range range = RangeOf(values);
+    if (range.low > range.high) return;
+    Watch(range);
+    if (!has_histogram()) {
+      count_ += static_cast<int64_t>(values.size());
+      return;
+    }
+    Cover(range.low, range.high);
+    Take(CountOf(values));
+    return;
   }
-  return error;
+  // Mostly a batch stays within what was seen: it is read once.
+  Count count = CountOf(values);
+  if (count.range.low > count.range.high) return;
+  Watch(count.range);
+  const double width = width_;
+  Cover(count.range.low, count.range.high);
+  Take(width == width_ ? count : CountOf(values));
+}
+
+Count Observer::CountOf(absl::Span<const float> values) const {
+  return CountValues(values, static_cast<float>(from_),
+                     static_cast<float>(1 / width_), kBins);
+}
+
+void Observer::Take(const Count& count) {
+  for (int i = 0; i < kBins; ++i)
+    bins_[i] += static_cast<double>(count.bins[i]);
+  count_ += count.finite;
 }
 
 double Observer::Divergence(const Grid& grid, Levels levels) const {
@@ -146,9 +156,18 @@ Grid Observer::Choose(bool symmetric, Levels levels) const {
   if (options_.kind == ObserverKind::kPercentile) {
     return ChoosePercentile(symmetric, levels);
   }
+  std::vector<double> centers, counts;
+  for (int i = 0; i < kBins; ++i) {
+    if (bins_[i] == 0) continue;
+    centers.push_back(Center(i));
+    counts.push_back(bins_[i]);
+  }
   const auto loss = [&](const Grid& grid) {
-    return options_.kind == ObserverKind::kEntropy ? Divergence(grid, levels)
-                                                   : SquaredError(grid, levels);
+    if (options_.kind == ObserverKind::kEntropy)
+      return Divergence(grid, levels);
+    return SquaredError(centers, counts, grid.scale,
+                        static_cast<double>(levels.qmin - grid.zero_point),
+                        static_cast<double>(levels.qmax - grid.zero_point));
   };
   Grid best = GridOf(low_, high_, symmetric, levels);
   double least = loss(best);

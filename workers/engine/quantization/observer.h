@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "workers/engine/quantization/histogram.h"
 #include "workers/engine/quantization/quantizer.h"
 
 namespace condense::quantization {
@@ -58,12 +59,15 @@ class Observer {
     return options_.kind != ObserverKind::kMinMax &&
            options_.kind != ObserverKind::kMovingAverage;
   }
+  // The range of one batch.
+  void Watch(Range range);
+  // Makes the histogram reach over this.
   void Cover(double low, double high);
+  Count CountOf(absl::Span<const float> values) const;
+  void Take(const Count& count);
   double Center(int bin) const { return from_ + (bin + 0.5) * width_; }
   Grid GridOf(double low, double high, bool symmetric, Levels levels) const;
   Grid ChoosePercentile(bool symmetric, Levels levels) const;
-  // Sum of squared errors of the histogram on this grid.
-  double SquaredError(const Grid& grid, Levels levels) const;
   // Divergence in nats of the histogram on this grid.
   double Divergence(const Grid& grid, Levels levels) const;
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/status_macros.h"
+#include "workers/engine/graph/cost.h"
 #include "workers/engine/quantization/binary_codes.h"
 #include "workers/engine/quantization/calibrate.h"
 #include "workers/engine/quantization/gptq.h"
@@ -23,6 +24,10 @@ using graph::kNoValue;
 using graph::Node;
 using graph::NodeId;
 using graph::ValueId;
+
+// What one activation of all samples takes at most, where kFewSamples do.
+constexpr int64_t kBatchBytes = int64_t{32} << 20;
+constexpr int64_t kFewSamples = 8;
 
 // The mean of every output channel in each image: [N, C].
 torch::Tensor ChannelMeans(const Node& node, const torch::Tensor& output) {
@@ -227,11 +232,20 @@ class Tuner {
 
 }  // namespace
 
+int64_t TuningSamples(const Graph& graph, int64_t most) {
+  int64_t largest = 1;
+  for (const graph::Cost& cost : graph::CostPerNode(graph)) {
+    largest = std::max(largest, cost.activation_bytes);
+  }
+  return std::clamp(kBatchBytes / largest, std::min(kFewSamples, most), most);
+}
+
 absl::Status TuneLayers(Graph* graph, const Graph& floats, data::Loader* loader,
                         const TuneOptions& options) {
   const torch::NoGradGuard no_grad;
-  CONDENSE_ASSIGN_OR_RETURN(const torch::Tensor x,
-                            TakeSamples(loader, options.samples));
+  CONDENSE_ASSIGN_OR_RETURN(
+      const torch::Tensor x,
+      TakeSamples(loader, TuningSamples(floats, options.samples)));
   if (x.numel() == 0) return absl::OkStatus();
   return Tuner(graph, floats, options).Run(x);
 }

@@ -18,13 +18,17 @@ struct TuneOptions {
   // Move biases so that channels keep their mean (empirical bias correction,
   // Nagel et al., arXiv:1906.04721, section 4.2).
   bool bias_correction = true;
-  // Run as one batch.
+  // Run as one batch; fewer where TuningSamples says so.
   int64_t samples = 32;
   // Inputs per layer from which second moments are taken.
   int64_t rows_max = 4096;
   uint64_t seed = 17;
   std::string device = "cpu";
 };
+
+// Samples that run at once: so many that no activation takes more than 32 MiB,
+// but 8 at least and `most` at most.
+int64_t TuningSamples(const graph::Graph& graph, int64_t most);
 
 // Goes once through the calibrated simulation in order of execution. Right
 // before a layer with quantized weights runs (its activations may be in float),

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "gtest/gtest.h"
+#include "workers/engine/graph/infer_shapes.h"
 #include "workers/engine/graph/passes/fold_batch_norm.h"
 #include "workers/engine/quantization/calibrate.h"
 #include "workers/engine/quantization/lower_qdq.h"
@@ -107,6 +108,27 @@ TEST_F(TuneLayersTest, SoDoesGptqForBlocksAndZeroPointsWithFloatActivations) {
       EXPECT_GT(SignalToNoiseDb(*g.ConstantOf(node.inputs[0]), *stored), 100);
     }
   }
+}
+
+// One operator on [N, 64, size, size].
+Graph OneRelu(int64_t size) {
+  Graph graph;
+  const graph::ValueId x = graph.AddInput(
+      "x", graph::DType::kFloat32,
+      graph::Shape{graph::Dim::Symbol("N"), 64, size, size});
+  graph.AddOutput(
+      graph.node(graph.AddNode("Relu", "relu", {x}, {"y"})).outputs[0]);
+  EXPECT_TRUE(graph::InferShapes(graph).ok());
+  return graph;
+}
+
+TEST(TuningSamplesTest, TheLargestActivationOfAllOfThemFits) {
+  // 1 MiB, 2.25 MiB and 16 MiB for each sample.
+  EXPECT_EQ(TuningSamples(OneRelu(64), 64), 32);
+  EXPECT_EQ(TuningSamples(OneRelu(64), 5), 5);
+  EXPECT_EQ(TuningSamples(OneRelu(96), 64), 14);
+  EXPECT_EQ(TuningSamples(OneRelu(256), 64), 8);
+  EXPECT_EQ(TuningSamples(OneRelu(256), 5), 5);
 }
 
 TEST_F(TuneLayersTest, TheMostSensitiveLayerIsTheOneWithTheCoarsestWeights) {
