@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -135,113 +136,149 @@ struct Options {
   pipeline::AnalyzeOptions analyze;
 };
 
-void AddDevice(CLI::App* command, Options* options) {
-  command->add_option("--device", options->device, "cpu, cuda:N or auto");
-  command->add_option("--threads", options->threads,
-                      "intra-op threads (default: one per core)");
-}
+// The subcommands: the one that was asked for runs while the line is parsed.
+class CommandLine {
+ public:
+  CommandLine() {
+    app_.set_version_flag("--version", CONDENSE_VERSION);
+    app_.require_subcommand(1);
+    AddRun();
+    AddServe();
+    AddInfer();
+    AddBench();
+    AddConvert();
+    AddAnalyze();
+  }
 
-void AddShape(CLI::App* command, pipeline::ModelOptions* options) {
-  command->add_option("--input-shape", options->input_shape,
-                      "of a TorchScript model's inputs, like Nx3x32x32,Nx8");
-}
+  int Main(int argc, char** argv) {
+    try {
+      app_.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+      return app_.exit(error) == 0 ? 0 : 2;
+    }
+    return exit_code_;
+  }
 
-int Main(int argc, char** argv) {
-  CLI::App app{"condense-engine: compresses one model in one folder"};
-  app.set_version_flag("--version", CONDENSE_VERSION);
-  app.require_subcommand(1);
-  Options options;
-  int exit_code = 0;
-
-  CLI::App* run = app.add_subcommand("run", "run the job in a folder");
-  run->add_option("JOB_DIR", options.job_dir, "has job.json or job.yaml")
-      ->required();
-  run->add_option("--ranks,--world-size", options.ranks.size,
-                  "processes that train together (one for each device)")
-      ->check(CLI::Range(1, 1024));
-  CLI::Option* rank =
-      run->add_option("--rank", options.ranks.rank,
-                      "of this process; without it, it is rank 0 "
-                      "and starts the others on this machine");
-  run->add_option("--rendezvous", options.ranks.rendezvous,
-                  "where ranks that others start meet: file:///PATH or "
-                  "tcp://HOST:PORT")
-      ->needs(rank);
-  rank->needs("--rendezvous");
-  run->callback([&] { exit_code = Run(options.job_dir, options.ranks); });
-
-  CLI::App* serve = app.add_subcommand(
-      "serve", "wait for one job from the agent (fds 3 and 4)");
-  AddDevice(serve, &options);
-  serve->callback([&] { exit_code = Serve(options.device, options.threads); });
-
-  auto tool = [&](const char* name, const char* what, auto call) {
-    CLI::App* command = app.add_subcommand(name, what);
-    command->add_option("MODEL", options.model, "an ONNX or TorchScript file")
+ private:
+  void AddRun() {
+    CLI::App* run = app_.add_subcommand("run", "run the job in a folder");
+    run->add_option("JOB_DIR", options_.job_dir, "has job.json or job.yaml")
         ->required();
-    AddDevice(command, &options);
-    command->callback([&, call] {
-      pipeline::LimitMemory(options.device);
+    run->add_option("--ranks,--world-size", options_.ranks.size,
+                    "processes that train together (one for each device)")
+        ->check(CLI::Range(1, 1024));
+    CLI::Option* rank =
+        run->add_option("--rank", options_.ranks.rank,
+                        "of this process; without it, it is rank 0 "
+                        "and starts the others on this machine");
+    run->add_option("--rendezvous", options_.ranks.rendezvous,
+                    "where ranks that others start meet: file:///PATH or "
+                    "tcp://HOST:PORT")
+        ->needs(rank);
+    rank->needs("--rendezvous");
+    run->callback(
+        [this] { exit_code_ = Run(options_.job_dir, options_.ranks); });
+  }
+
+  void AddServe() {
+    CLI::App* serve = app_.add_subcommand(
+        "serve", "wait for one job from the agent (fds 3 and 4)");
+    AddDevice(serve);
+    serve->callback(
+        [this] { exit_code_ = Serve(options_.device, options_.threads); });
+  }
+
+  void AddInfer() {
+    pipeline::InferOptions& infer = options_.infer;
+    CLI::App* command =
+        AddTool("infer", "run a model on tensors from files", [this] {
+          return pipeline::Infer(options_.model, options_.device,
+                                 options_.threads, options_.infer);
+        });
+    command
+        ->add_option("--input-dir", infer.input_dir, "input_0.pb or .npy, ...")
+        ->required();
+    command->add_option("--output-dir", infer.output_dir)->required();
+  }
+
+  void AddBench() {
+    pipeline::BenchOptions& bench = options_.bench;
+    CLI::App* command =
+        AddTool("bench", "time a model on synthetic data", [this] {
+          return pipeline::Bench(options_.model, options_.device,
+                                 options_.threads, options_.bench);
+        });
+    command->add_option("--mode", bench.mode)
+        ->check(CLI::IsMember({"infer", "train", "qat"}));
+    command->add_option("--batch", bench.batch)->check(CLI::Range(1, 65536));
+    command->add_option("--steps", bench.steps)->check(CLI::Range(1, 1000000));
+    command->add_flag("--json", bench.json);
+    AddShape(command, &bench.model);
+  }
+
+  void AddConvert() {
+    pipeline::ConvertOptions& convert = options_.convert;
+    CLI::App* command = AddTool("convert", "import, verify and export", [this] {
+      return pipeline::Convert(options_.model, options_.convert);
+    });
+    command->add_option("--to", convert.to, "onnx or torchscript")->required();
+    command->add_option("--out", convert.out)->required();
+    command->add_option("--opset", convert.opset, "of ONNX, 13 to 21");
+    command->add_option("--weights", convert.weights,
+                        "stored as float32, float16 or bfloat16");
+    command->add_flag("--sparse", convert.sparse,
+                      "mostly zero weights as sparse initializers");
+    command->add_flag("--external-data", convert.external_data,
+                      "weights in OUT.data beside the model");
+    AddShape(command, &convert.model);
+  }
+
+  void AddAnalyze() {
+    pipeline::AnalyzeOptions& analyze = options_.analyze;
+    CLI::App* command = AddTool("analyze", "what is in a model", [this] {
+      return pipeline::Analyze(options_.model, options_.analyze);
+    });
+    command->add_flag("--json", analyze.json, "for machines");
+    command->add_flag("--text", analyze.text, "the graph itself");
+    command->add_flag("--all", analyze.all,
+                      "every layer, however small the terminal");
+    command->add_option("--sort", analyze.sort,
+                        "layers by bytes, macs, activations, time or order");
+    command->add_option("--profile", analyze.profile,
+                        "a device profile's id or file");
+    AddShape(command, &analyze.model);
+  }
+
+  // What works on one model and no job.
+  CLI::App* AddTool(const char* name, const char* what,
+                    std::function<absl::Status()> call) {
+    CLI::App* command = app_.add_subcommand(name, what);
+    command->add_option("MODEL", options_.model, "an ONNX or TorchScript file")
+        ->required();
+    AddDevice(command);
+    command->callback([this, call = std::move(call)] {
+      pipeline::LimitMemory(options_.device);
       const absl::Status status = pipeline::WithinMemory(call);
-      exit_code = status.ok() ? 0 : Fail(status);
+      exit_code_ = status.ok() ? 0 : Fail(status);
     });
     return command;
-  };
-  CLI::App* infer = tool("infer", "run a model on tensors from files", [&] {
-    return pipeline::Infer(options.model, options.device, options.threads,
-                           options.infer);
-  });
-  infer
-      ->add_option("--input-dir", options.infer.input_dir,
-                   "input_0.pb or .npy, ...")
-      ->required();
-  infer->add_option("--output-dir", options.infer.output_dir)->required();
-  CLI::App* bench = tool("bench", "time a model on synthetic data", [&] {
-    return pipeline::Bench(options.model, options.device, options.threads,
-                           options.bench);
-  });
-  bench->add_option("--mode", options.bench.mode)
-      ->check(CLI::IsMember({"infer", "train", "qat"}));
-  bench->add_option("--batch", options.bench.batch)
-      ->check(CLI::Range(1, 65536));
-  bench->add_option("--steps", options.bench.steps)
-      ->check(CLI::Range(1, 1000000));
-  bench->add_flag("--json", options.bench.json);
-  AddShape(bench, &options.bench.model);
-  CLI::App* convert = tool("convert", "import, verify and export", [&] {
-    return pipeline::Convert(options.model, options.convert);
-  });
-  convert->add_option("--to", options.convert.to, "onnx or torchscript")
-      ->required();
-  convert->add_option("--out", options.convert.out)->required();
-  convert->add_option("--opset", options.convert.opset, "of ONNX, 13 to 21");
-  convert->add_option("--weights", options.convert.weights,
-                      "stored as float32, float16 or bfloat16");
-  convert->add_flag("--sparse", options.convert.sparse,
-                    "mostly zero weights as sparse initializers");
-  convert->add_flag("--external-data", options.convert.external_data,
-                    "weights in OUT.data beside the model");
-  AddShape(convert, &options.convert.model);
-  CLI::App* analyze = tool("analyze", "what is in a model", [&] {
-    return pipeline::Analyze(options.model, options.analyze);
-  });
-  analyze->add_flag("--json", options.analyze.json, "for machines");
-  analyze->add_flag("--text", options.analyze.text, "the graph itself");
-  analyze->add_flag("--all", options.analyze.all,
-                    "every layer, however small the terminal");
-  analyze->add_option("--sort", options.analyze.sort,
-                      "layers by bytes, macs, activations, time or order");
-  analyze->add_option("--profile", options.analyze.profile,
-                      "a device profile's id or file");
-  AddShape(analyze, &options.analyze.model);
-
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
   }
-  return exit_code;
-}
+
+  void AddDevice(CLI::App* command) {
+    command->add_option("--device", options_.device, "cpu, cuda:N or auto");
+    command->add_option("--threads", options_.threads,
+                        "intra-op threads (default: one per core)");
+  }
+
+  static void AddShape(CLI::App* command, pipeline::ModelOptions* options) {
+    command->add_option("--input-shape", options->input_shape,
+                        "of a TorchScript model's inputs, like Nx3x32x32,Nx8");
+  }
+
+  CLI::App app_{"condense-engine: compresses one model in one folder"};
+  Options options_;
+  int exit_code_ = 0;
+};
 
 }  // namespace
 }  // namespace condense
@@ -249,5 +286,5 @@ int Main(int argc, char** argv) {
 int main(int argc, char** argv) {
   condense::EnsureEnvironment(argv);
   condense::pipeline::ContainProcess();
-  return condense::Main(argc, argv);
+  return condense::CommandLine().Main(argc, argv);
 }

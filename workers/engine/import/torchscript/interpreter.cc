@@ -90,6 +90,7 @@ Interpreter::Interpreter(Builder* builder) : builder_(*builder) {
   AddMathHandlers(&handlers_);
   AddNetworkHandlers(&handlers_);
   AddShapeHandlers(&handlers_);
+  AddFillHandlers(&handlers_);
   AddSequenceHandlers(&handlers_);
 }
 
@@ -292,6 +293,43 @@ bool Interpreter::RunListQuery(const std::string& name, const Arguments& a,
   return false;
 }
 
+// What is known of a tensor of the graph, a[0]; absent: not this question.
+std::optional<Item> Interpreter::TensorFact(const std::string& name,
+                                            const Arguments& a) {
+  // Not known: an If on it says so.
+  if (name == "aten::Bool" || name == "aten::is_nonzero") {
+    return Item::Number(graph::kNoValue, "unknown");
+  }
+  const ValueId id = a[0].id;
+  if (name == "aten::size") {
+    if (a.size() > 1) return builder_.SizeOf(id, a.Int(1));
+    std::vector<Item> sizes;
+    for (int64_t i = 0; i < builder_.RankOf(id); ++i) {
+      sizes.push_back(builder_.SizeOf(id, i));
+    }
+    return Item::List(std::move(sizes));
+  }
+  if (name == "aten::len") return builder_.SizeOf(id, 0);
+  if (name == "aten::dim") return Item::Concrete(builder_.RankOf(id));
+  const DType dtype = builder_.DTypeOf(id);
+  if (name == "prim::dtype") {
+    return Item::Concrete(static_cast<int64_t>(
+        runtime::ScalarTypeOf(dtype).value_or(torch::kFloat32)));
+  }
+  if (name == "prim::device") {
+    return Item::Concrete(c10::Device(torch::kCPU));
+  }
+  if (name == "aten::is_floating_point") {
+    return Item::Concrete(graph::IsFloating(dtype));
+  }
+  for (const char* no : {"prim::requires_grad", "prim::is_nested",
+                         "prim::is_cuda", "aten::is_complex", "prim::is_sparse",
+                         "prim::is_quantized", "prim::is_mkldnn"}) {
+    if (name == no) return Item::Concrete(false);
+  }
+  return std::nullopt;
+}
+
 // Questions about tensors of the graph that have an answer now.
 bool Interpreter::RunQuery(const Node* node, const Arguments& a) {
   const std::string name = NameOf(node);
@@ -334,38 +372,8 @@ bool Interpreter::RunQuery(const Node* node, const Arguments& a) {
     return answer(a[0]);
   }
   if (!a[0].IsTensor()) return false;
-  if (name == "aten::Bool" || name == "aten::is_nonzero") {
-    // Not known: an If on it says so.
-    return answer(Item::Number(graph::kNoValue, "unknown"));
-  }
-  const ValueId id = a[0].id;
-  if (name == "aten::size") {
-    if (a.size() > 1) return answer(builder_.SizeOf(id, a.Int(1)));
-    std::vector<Item> sizes;
-    for (int64_t i = 0; i < builder_.RankOf(id); ++i) {
-      sizes.push_back(builder_.SizeOf(id, i));
-    }
-    return answer(Item::List(std::move(sizes)));
-  }
-  if (name == "aten::len") return answer(builder_.SizeOf(id, 0));
-  if (name == "aten::dim") return answer(Item::Concrete(builder_.RankOf(id)));
-  const DType dtype = builder_.DTypeOf(id);
-  if (name == "prim::dtype") {
-    return answer(Item::Concrete(static_cast<int64_t>(
-        runtime::ScalarTypeOf(dtype).value_or(torch::kFloat32))));
-  }
-  if (name == "prim::device") {
-    return answer(Item::Concrete(c10::Device(torch::kCPU)));
-  }
-  if (name == "aten::is_floating_point") {
-    return answer(Item::Concrete(graph::IsFloating(dtype)));
-  }
-  for (const char* no : {"prim::requires_grad", "prim::is_nested",
-                         "prim::is_cuda", "aten::is_complex", "prim::is_sparse",
-                         "prim::is_quantized", "prim::is_mkldnn"}) {
-    if (name == no) return answer(Item::Concrete(false));
-  }
-  return false;
+  std::optional<Item> fact = TensorFact(name, a);
+  return fact.has_value() && answer(*std::move(fact));
 }
 
 // What depends on no tensor of the graph is computed by LibTorch itself.

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -169,6 +170,7 @@ using HandlerTable = std::map<std::string, Handler>;
 void AddMathHandlers(HandlerTable* table);
 void AddNetworkHandlers(HandlerTable* table);
 void AddShapeHandlers(HandlerTable* table);
+void AddFillHandlers(HandlerTable* table);
 void AddSequenceHandlers(HandlerTable* table);
 
 // The elements of a list item or of a concrete list.
@@ -195,6 +197,8 @@ class Interpreter {
   bool RunListQuery(const std::string& name, const Arguments& arguments,
                     const torch::jit::Node* node);
   bool RunQuery(const torch::jit::Node* node, const Arguments& arguments);
+  std::optional<Item> TensorFact(const std::string& name,
+                                 const Arguments& arguments);
   void RunOperator(const torch::jit::Node* node, const Arguments& arguments);
   void Rebind(const Item& from, const Item& to);
 
