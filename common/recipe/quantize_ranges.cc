@@ -152,11 +152,6 @@ absl::Status CheckQat(const Checker& check, const v1::Quantize& quantize) {
                        "live batch normalisation needs a scale per channel",
                        absl::StatusCode::kInvalidArgument);
   }
-  if (qat.grids() == v1::Qat::LSQ && qat.batch_norm() == v1::Qat::LIVE) {
-    return check.Error(
-        "qat.grids", "UNSUPPORTED_COMBINATION",
-        "lsq learns scales of folded weights: batch_norm folded");
-  }
   const bool affine = quantize.weights().scheme() == v1::AFFINE;
   if (affine && qat.batch_norm() == v1::Qat::LIVE) {
     return check.Error("qat.batch_norm", "UNSUPPORTED_COMBINATION",
