@@ -1,4 +1,15 @@
 # Everything but LibTorch, which only workers/ may find.
+
+# LibTorch's own packages carry headers and the compiler of an old Protobuf
+# without its library: a prefix path that leads to LibTorch must not bring them.
+set(condense_prefix_path ${CMAKE_PREFIX_PATH})
+foreach(prefix ${condense_prefix_path})
+  file(GLOB protobuf ${prefix}/lib*/libprotobuf.* ${prefix}/lib/*/libprotobuf.*)
+  if(EXISTS ${prefix}/include/google/protobuf AND NOT protobuf)
+    list(REMOVE_ITEM CMAKE_PREFIX_PATH ${prefix})
+  endif()
+endforeach()
+
 find_package(Threads REQUIRED)
 find_package(absl REQUIRED)
 find_package(Protobuf REQUIRED)
@@ -28,3 +39,5 @@ add_library(condense::onnx_proto ALIAS condense_onnx_proto)
 target_include_directories(condense_onnx_proto INTERFACE ${CONDENSE_ONNX_INCLUDE_DIR})
 target_compile_definitions(condense_onnx_proto INTERFACE ONNX_NAMESPACE=onnx ONNX_ML=1)
 target_link_libraries(condense_onnx_proto INTERFACE ${CONDENSE_ONNX_PROTO_LIBRARY} protobuf::libprotobuf)
+
+set(CMAKE_PREFIX_PATH ${condense_prefix_path})

@@ -1,6 +1,12 @@
 # condense_find_torch(): LibTorch for the calling folder alone (imported targets
-# are local to a folder, so that nothing else can name it).
+# are local to a folder, so that nothing else can name it). A LibTorch with CUDA
+# brings the language CUDA along.
 macro(condense_find_torch)
+  condense_find_nvcc()
+  # Newer standards are unknown to CMake 3.25 for nvcc; one CUDA runtime is
+  # shared with LibTorch.
+  set(CMAKE_CUDA_STANDARD 17)
+  set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)
   find_package(Torch REQUIRED)
   # LibTorch's own packages carry headers of an old Protobuf beside their own,
   # which would hide the system's: links to all the others take their place.
@@ -22,3 +28,29 @@ macro(condense_find_torch)
     endforeach()
   endif()
 endmacro()
+
+# A LibTorch with CUDA needs nvcc. From either of CMAKE_CUDA_COMPILER and
+# CUDA_TOOLKIT_ROOT_DIR comes the other, which LibTorch's package asks for.
+function(condense_find_nvcc)
+  find_library(CONDENSE_TORCH_CUDA torch_cuda HINTS ${Torch_DIR}/../../../lib)
+  if(NOT CONDENSE_TORCH_CUDA)
+    return()
+  endif()
+  if(CUDA_TOOLKIT_ROOT_DIR AND NOT CMAKE_CUDA_COMPILER)
+    find_program(CMAKE_CUDA_COMPILER nvcc PATHS ${CUDA_TOOLKIT_ROOT_DIR}/bin NO_DEFAULT_PATH)
+  endif()
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(NOT CMAKE_CUDA_COMPILER)
+    message(FATAL_ERROR "${CONDENSE_TORCH_CUDA} needs the CUDA toolkit that it was built with, and there is no nvcc. "
+      "Say where it is with -DCMAKE_CUDA_COMPILER=.../bin/nvcc, or take a LibTorch without CUDA. "
+      "(scripts/dev-tools --cuda installs both from Python packages.)")
+  endif()
+  if(NOT CUDA_TOOLKIT_ROOT_DIR)
+    get_filename_component(nvcc ${CMAKE_CUDA_COMPILER} REALPATH)
+    get_filename_component(root ${nvcc}/../.. ABSOLUTE)
+    if(EXISTS ${root}/include/cuda_runtime.h)
+      set(CUDA_TOOLKIT_ROOT_DIR ${root} CACHE PATH "The CUDA toolkit")
+    endif()
+  endif()
+endfunction()

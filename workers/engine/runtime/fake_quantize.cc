@@ -49,7 +49,10 @@ class PassGradient : public Node {
       if (!as_x) grad = out.copy_(grad);
     }
 #ifdef CONDENSE_CUDA
-    if (grad.is_cuda()) return PassGradientCuda(grad, pass);
+    if (grad.is_cuda()) {
+      PassGradientCuda(grad, pass, out);
+      return out;
+    }
 #endif
     PassGradientCpu(grad, pass, layout, out);
     return out;
@@ -88,6 +91,17 @@ FakeQuantizeInputs Dense(const FakeQuantizeInputs& inputs) {
   return out;
 }
 
+// As FakeQuantizeCpu, on the device of x.
+Tensor Run(const FakeQuantizeInputs& inputs, const FakeQuantizeOptions& options,
+           const LaidOut& laid, bool want_pass, const Tensor& y) {
+#ifdef CONDENSE_CUDA
+  if (inputs.x.is_cuda()) {
+    return FakeQuantizeCuda(inputs, options, laid, want_pass, y);
+  }
+#endif
+  return FakeQuantizeCpu(inputs, options, laid, want_pass, y);
+}
+
 // The quantized tensor (inputs.x itself, if in place) and what is kept for the
 // backward pass in `node`, which may be null.
 Tensor Compute(const FakeQuantizeInputs& given,
@@ -100,23 +114,13 @@ Tensor Compute(const FakeQuantizeInputs& given,
   }
   const FakeQuantizeInputs inputs = Dense(given);
   const bool in_place = options.in_place && inputs.x.is_same(given.x);
-#ifdef CONDENSE_CUDA
-  if (inputs.x.is_cuda()) {
-    Quantized out = FakeQuantizeCuda(inputs, options, node != nullptr);
-    if (node == nullptr) return out.y;
-    node->pass = out.pass;
-    node->strides = out.y.strides().vec();
-    return out.y;
-  }
-#endif
   const LaidOut laid = LayOut(inputs.x, inputs.scale, inputs.zero_point,
                               options.axis, options.block);
   const Tensor y = in_place
                        ? inputs.x
                        : at::empty_strided(inputs.x.sizes(), inputs.x.strides(),
                                            inputs.x.options());
-  const Tensor pass =
-      FakeQuantizeCpu(inputs, options, laid, node != nullptr, y);
+  const Tensor pass = Run(inputs, options, laid, node != nullptr, y);
   if (node != nullptr) {
     node->pass = pass;
     node->layout = laid.layout;

@@ -1,22 +1,25 @@
 #ifndef CONDENSE_WORKERS_ENGINE_RUNTIME_FAKE_QUANTIZE_CUDA_H_
 #define CONDENSE_WORKERS_ENGINE_RUNTIME_FAKE_QUANTIZE_CUDA_H_
 
-// Declares what fake_quantize_cuda.cu defines; built where a CUDA LibTorch and
-// a CUDA compiler are (CONDENSE_CUDA).
+// Fake quantization on a GPU without autograd, on the current stream. Built
+// where LibTorch has CUDA (CONDENSE_CUDA).
 
 #include "workers/engine/runtime/fake_quantize.h"
 #include "workers/engine/runtime/fake_quantize_layout.h"
 
 namespace condense::runtime {
 
-// As FakeQuantize, without autograd: x and addend dense with equal strides.
-// `pass` is uint8, one per element in x's memory order; undefined unless
-// wanted. Works on the current stream.
-Quantized FakeQuantizeCuda(const FakeQuantizeInputs& inputs,
-                           const FakeQuantizeOptions& options, bool want_pass);
-// pass ? grad : 0, for a dense grad in the same order.
-torch::Tensor PassGradientCuda(const torch::Tensor& grad,
-                               const torch::Tensor& pass);
+// As FakeQuantizeCpu, all tensors on one GPU. Returns the places where the
+// gradient passes, uint8, one per element in x's memory order; undefined unless
+// wanted.
+torch::Tensor FakeQuantizeCuda(const FakeQuantizeInputs& inputs,
+                               const FakeQuantizeOptions& options,
+                               const LaidOut& laid, bool want_pass,
+                               const torch::Tensor& y);
+
+// out = pass ? grad : 0; both with x's strides, and maybe the same tensor.
+void PassGradientCuda(const torch::Tensor& grad, const torch::Tensor& pass,
+                      const torch::Tensor& out);
 
 }  // namespace condense::runtime
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <vector>
 
 namespace condense::runtime {
 namespace {
@@ -83,17 +84,6 @@ FakeQuantizeLayout PerBlock(const Around& around, int64_t block) {
 }
 
 }  // namespace
-
-std::vector<int64_t> FakeQuantizeLayout::ToInts() const {
-  return {count,       per_group,   group_size, step,
-          scale_group, scale_every, scale_step, each};
-}
-
-FakeQuantizeLayout FakeQuantizeLayout::FromInts(
-    const std::vector<int64_t>& ints) {
-  return {ints[0], ints[1], ints[2], ints[3],
-          ints[4], ints[5], ints[6], ints[7] != 0};
-}
 
 LaidOut LayOut(const Tensor& x, const Tensor& scale, const Tensor& zero_point,
                int64_t axis, int64_t block) {

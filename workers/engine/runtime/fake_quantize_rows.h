@@ -3,8 +3,10 @@
 
 // The inner loops of fake quantization on the CPU, written once
 // (fake_quantize_loops.h) and compiled for three instruction sets; no LibTorch.
-// One call handles one row: elements that lie one after the other.
+// One call handles one row: elements that lie one after the other. For GPUs
+// there is fake_quantize_element.h.
 
+#include <algorithm>
 #include <cstdint>
 
 namespace condense::runtime {
@@ -50,6 +52,36 @@ struct FakeQuantizeRow {
   PassWord* pass = nullptr;
   // Where not null: {smallest, largest}, widened to hold every v but NaN.
   float* seen = nullptr;
+};
+
+// A dense tensor in the order of its memory as rows of elements that share a
+// scale, or that have one each. Row r, in units of elements:
+//   begins at  r / per_group * group_size + r % per_group * step,
+//   has        min(step, what is left of its group),
+//   scale at   (r / per_group * scale_group + r % per_group / scale_every)
+//              * scale_step.
+struct FakeQuantizeLayout {
+  struct Row {
+    int64_t begin;
+    int64_t n;
+    int64_t scale;
+  };
+  int64_t count = 0;
+  int64_t per_group = 1;
+  int64_t group_size = 0;
+  int64_t step = 0;
+  int64_t scale_group = 0;
+  int64_t scale_every = 1;
+  int64_t scale_step = 0;
+  // Each element of a row has its own scale.
+  bool each = false;
+
+  Row At(int64_t r) const {
+    const int64_t group = r / per_group, in_group = r % per_group;
+    return {group * group_size + in_group * step,
+            std::min(step, group_size - in_group * step),
+            (group * scale_group + in_group / scale_every) * scale_step};
+  }
 };
 
 // out = pass ? grad : 0. `out` may be `grad`.

@@ -1,13 +1,13 @@
 #include "workers/engine/training/collective.h"
 
-#if defined(USE_C10D_GLOO) || defined(USE_C10D_NCCL)
+#if defined(CONDENSE_GLOO) || defined(CONDENSE_NCCL)
 #include <torch/csrc/distributed/c10d/FileStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #endif
-#ifdef USE_C10D_GLOO
+#ifdef CONDENSE_GLOO
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #endif
-#ifdef USE_C10D_NCCL
+#ifdef CONDENSE_NCCL
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 #endif
 
@@ -28,7 +28,7 @@ namespace {
 // Starts every message of an exception of ours about other ranks.
 constexpr char kLost[] = "another rank does not answer";
 
-#if defined(USE_C10D_GLOO) || defined(USE_C10D_NCCL)
+#if defined(CONDENSE_GLOO) || defined(CONDENSE_NCCL)
 
 // Ranks come within this time, or not at all.
 constexpr std::chrono::minutes kJoin{5};
@@ -92,7 +92,7 @@ std::function<Collective::Wait(torch::Tensor)> SumBy(
 
 #endif
 
-#ifdef USE_C10D_GLOO
+#ifdef CONDENSE_GLOO
 std::function<Collective::Wait(torch::Tensor)> Gloo(
     const c10::intrusive_ptr<c10d::Store>& store, const RankOptions& options) {
   auto gloo = c10d::ProcessGroupGloo::Options::create();
@@ -107,7 +107,7 @@ std::function<Collective::Wait(torch::Tensor)> Gloo(
 }
 #endif
 
-#ifdef USE_C10D_NCCL
+#ifdef CONDENSE_NCCL
 std::function<Collective::Wait(torch::Tensor)> Nccl(
     const c10::intrusive_ptr<c10d::Store>& store, const RankOptions& options) {
   auto nccl = c10d::ProcessGroupNCCL::Options::create();
@@ -124,13 +124,13 @@ absl::StatusOr<std::unique_ptr<Collective>> Collective::Join(
   const torch::Device device(options.device);
   std::unique_ptr<Collective> collective(
       new Collective(options.rank, options.size, device));
-#if defined(USE_C10D_GLOO) || defined(USE_C10D_NCCL)
+#if defined(CONDENSE_GLOO) || defined(CONDENSE_NCCL)
   try {
     CONDENSE_ASSIGN_OR_RETURN(const auto store, StoreOf(options));
-#ifdef USE_C10D_GLOO
+#ifdef CONDENSE_GLOO
     if (device.is_cpu()) collective->sum_ = Gloo(store, options);
 #endif
-#ifdef USE_C10D_NCCL
+#ifdef CONDENSE_NCCL
     if (device.is_cuda()) collective->sum_ = Nccl(store, options);
 #endif
   } catch (const std::exception& error) {
