@@ -7,6 +7,11 @@ macro(condense_find_torch)
   # shared with LibTorch.
   set(CMAKE_CUDA_STANDARD 17)
   set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)
+  # LibTorch's own default names GPUs that newer compilers refuse. PTX is for
+  # later ones.
+  if(NOT DEFINED TORCH_CUDA_ARCH_LIST AND NOT DEFINED ENV{TORCH_CUDA_ARCH_LIST})
+    set(TORCH_CUDA_ARCH_LIST 7.5 8.0 8.6 8.9 9.0+PTX)
+  endif()
   find_package(Torch REQUIRED)
   # LibTorch's own packages carry headers of an old Protobuf beside their own,
   # which would hide the system's: links to all the others take their place.
@@ -32,7 +37,9 @@ endmacro()
 # A LibTorch with CUDA needs nvcc. From either of CMAKE_CUDA_COMPILER and
 # CUDA_TOOLKIT_ROOT_DIR comes the other, which LibTorch's package asks for.
 function(condense_find_nvcc)
-  find_library(CONDENSE_TORCH_CUDA torch_cuda HINTS ${Torch_DIR}/../../../lib)
+  # Both <prefix> and <prefix>/share/cmake may be what the prefix path says.
+  find_library(CONDENSE_TORCH_CUDA torch_cuda
+    HINTS ${CMAKE_PREFIX_PATH} ${Torch_DIR}/.. PATH_SUFFIXES lib ../../lib)
   if(NOT CONDENSE_TORCH_CUDA)
     return()
   endif()
