@@ -135,5 +135,13 @@ TEST(FakeQuantizeElementTest, WhatComesBeforeIsAsByRows) {
   }
 }
 
+TEST(FakeQuantizeElementTest, HalvesRoundToEven) {
+  // Levels -10, -9.5, ..., 9.5.
+  const Tensor x = torch::arange(-20, 20) * 0.125f;
+  const FakeQuantizeInputs inputs{x, torch::tensor(0.25f),
+                                  torch::tensor(1, torch::kInt32)};
+  ExpectAsRows(inputs, {.qmin = -8, .qmax = 7});
+}
+
 }  // namespace
 }  // namespace condense::runtime
