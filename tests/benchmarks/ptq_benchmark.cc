@@ -8,7 +8,11 @@
 //             mobilefacenet_spread: with Relu for ReLU6, so that channels may
 //             be scaled (Nagel et al., arXiv:1906.04721, 5.1.1), and then the
 //             same function with those between two layers scaled by
-//             2^U(-6, 6), drawn by SEED
+//             2^U(-6, 6), drawn by SEED; or
+//             vit_spread: the same function with two channels in 48 of what
+//             each linear layer behind a normalisation reads, drawn by SEED,
+//             made 32 times as large, as large language models have them
+//             (Dettmers et al., arXiv:2208.07339)
 //   QUANTIZE  the quantize stage of a recipe; default "{mode: ptq}". Or
 //   "ratio":
 //             a calibration pass against a plain forward pass, in turn
@@ -23,11 +27,13 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "common/profiles/profiles.h"
 #include "common/recipe/recipe.h"
@@ -45,6 +51,7 @@
 #include "workers/engine/quantization/channel_classes.h"
 #include "workers/engine/quantization/equalize.h"
 #include "workers/engine/quantization/post_training.h"
+#include "workers/engine/quantization/smooth_quant.h"
 #include "workers/engine/runtime/executor.h"
 #include "workers/engine/training/trainer.h"
 
@@ -59,12 +66,15 @@ struct Case {
   bool faces = false;
   int image = 32;
   bool spread = false;
+  // Of CIFAR-10 (vit was trained with it) instead of ImageNet.
+  bool cifar_norm = false;
 };
 
 const Case kCases[] = {
     {"resnet20", "derived_resnet20_cifar10_op13.onnx"},
     {"resnet56", "derived_resnet56_cifar10_scripted.pt"},
-    {"vit", "cifar10_vit_pgd_2_3_16_op9.onnx"},
+    {"vit", "cifar10_vit_pgd_2_3_16_op9.onnx", false, 32, false, true},
+    {"vit_spread", "cifar10_vit_pgd_2_3_16_op9.onnx", false, 32, true, true},
     {"mobilefacenet", "mobilefacenet_op18.onnx", true, 112},
     {"mobilefacenet_spread", "mobilefacenet_op18.onnx", true, 112, true},
 };
@@ -93,13 +103,24 @@ absl::StatusOr<Files> Open(const Case& which, const std::string& shared) {
   return files;
 }
 
+struct Normalisation {
+  std::vector<double> mean, std;
+};
+
+Normalisation NormalisationOf(const Case& which) {
+  if (which.cifar_norm) {
+    return {{0.4914, 0.4822, 0.4465}, {0.2023, 0.1994, 0.2010}};
+  }
+  return {{0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}};
+}
+
 data::LoaderOptions Loading(const Case& which, int64_t samples, uint64_t seed) {
   data::LoaderOptions options;
   options.samples = samples;
   options.seed = seed;
   options.preprocess.scale = 1.0 / 255;
-  options.preprocess.mean = {0.485, 0.456, 0.406};
-  options.preprocess.std = {0.229, 0.224, 0.225};
+  options.preprocess.mean = NormalisationOf(which).mean;
+  options.preprocess.std = NormalisationOf(which).std;
   options.preprocess.color = data::Color::kRgb;
   options.preprocess.resize_height = options.preprocess.resize_width =
       which.image;
@@ -125,6 +146,37 @@ absl::Status Spread(uint64_t seed, graph::Graph* graph) {
     factor = std::exp2(random.Uniform(-kOctaves, kOctaves));
   }
   if (!factors.empty()) quantization::ScaleChannelClasses(factors, graph);
+  return absl::OkStatus();
+}
+
+// Gives a transformer channels that are much larger than the rest, in the same
+// float function.
+absl::Status AddOutliers(uint64_t seed, graph::Graph* graph) {
+  constexpr float kFactor = 32;
+  constexpr size_t kChannelsPerOutlier = 24;
+  CONDENSE_RETURN_IF_ERROR(graph::FoldBatchNorm().Run(*graph).status());
+  CONDENSE_RETURN_IF_ERROR(graph::InferShapes(*graph));
+  data::Random random(seed);
+  std::vector<quantization::SmoothSite> sites;
+  std::map<graph::ValueId, quantization::ChannelStatistics> seen;
+  for (const auto& site : quantization::FindSmoothSites(*graph)) {
+    const graph::Node& maker = graph->node(site.maker);
+    if (maker.Is("MatMul") || maker.Is("Gemm")) continue;
+    const auto channels =
+        static_cast<size_t>(graph->ConstantOf(maker.inputs[1])->num_elements());
+    // With strength 1 a channel is divided by the largest value seen in it.
+    quantization::ChannelStatistics statistics;
+    statistics.low.assign(channels, 0);
+    statistics.high.assign(channels, 1);
+    for (size_t i = 0; i < channels / kChannelsPerOutlier; ++i) {
+      const double at = random.Uniform(0, static_cast<double>(channels));
+      statistics.high[static_cast<size_t>(at)] = 1 / kFactor;
+    }
+    seen[site.input] = statistics;
+    sites.push_back(site);
+  }
+  std::fprintf(stderr, "%d sites\n",
+               quantization::SmoothActivations(sites, seen, 1, graph));
   return absl::OkStatus();
 }
 
@@ -272,8 +324,9 @@ absl::Status Measure(const Case& which, const std::string& quantize,
   CONDENSE_ASSIGN_OR_RETURN(
       recipe::ParsedRecipe parsed,
       recipe::ParseRecipe(absl::StrCat(
-          "data: {preprocess: {scale: 0.00392156862745098, mean: [0.485, "
-          "0.456, 0.406], std: [0.229, 0.224, 0.225]}}\n",
+          "data: {preprocess: {scale: 0.00392156862745098, mean: [",
+          absl::StrJoin(NormalisationOf(which).mean, ", "), "], std: [",
+          absl::StrJoin(NormalisationOf(which).std, ", "), "]}}\n",
           "stages: [quantize: ", quantize, "]\nseed: ", seed, "\n")));
   v1::Recipe resolved = parsed.recipe;
   recipe::ResolveRecipe(&resolved);
@@ -284,7 +337,10 @@ absl::Status Measure(const Case& which, const std::string& quantize,
   CONDENSE_ASSIGN_OR_RETURN(
       graph::Graph original,
       pipeline::LoadModel(shared + "/models/" + which.model, load));
-  if (which.spread) CONDENSE_RETURN_IF_ERROR(Spread(seed, &original));
+  if (which.spread) {
+    CONDENSE_RETURN_IF_ERROR(which.faces ? Spread(seed, &original)
+                                         : AddOutliers(seed, &original));
+  }
   CONDENSE_ASSIGN_OR_RETURN(const Files files, Open(which, shared));
 
   CONDENSE_ASSIGN_OR_RETURN(

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """What each way of quantizing costs: whole jobs on a real model, one JSON object per line.
 
-usage: quantizers.py digits|resnet20 [SEEDS [NAME]]
+usage: quantizers.py digits|resnet20 [SEEDS [NAME [IMAGES [KEYS]]]]
   digits    examples/digits, trained through its quantizers for 3 epochs (incremental: after each share but the last)
-  resnet20  derived_resnet20 on CIFAR-10 JPEGs (needs CONDENSE_SHARED): 16,000 training images, batch 64, 250 steps; 2,000 test
-            images for the accuracy
+  resnet20  derived_resnet20 on CIFAR-10 JPEGs (needs CONDENSE_SHARED): IMAGES training images (16000), batch 64, so 250 steps
+            (incremental: a third of them after each share but the last); 2,000 test images for the accuracy
+Row "float finetuned" trains as long without quantizers: the model gains from that alone.
 Rows "synthetic" get the test data alone, and train for as many steps on 512 images that they make.
 Each line: top1 of the float model and of the artifact, agreement of the artifact's integers with the simulation, file size.
-SEEDS: how many, from 1 (default 1). NAME: only rows with it in "ptq NAME" or "qat NAME". (CONDENSE_SOURCE_DIR, CONDENSE_BINARY_DIR)
+SEEDS: how many, from 1 (default 1), or FIRST-LAST. NAME: the row "ptq NAME", "qat NAME" or "incremental NAME"; where no row is called
+so, all with it in the name. KEYS: more for the stages that train, like "clip_norm: 1". (CONDENSE_SOURCE_DIR, CONDENSE_BINARY_DIR)
 """
 import re
 import sys
@@ -31,6 +33,9 @@ PTQ = [
     ("w8a8 power_of_two", PROFILE, "weights: {scheme: power_of_two}, activations: {scheme: power_of_two}"),
     ("w4a8", PROFILE, "weights: {bits: 4}"),
     ("w4a8 int4 file", INT4, "weights: {bits: 4}"),
+    ("w8a8 int4 file", INT4, "weights: {bits: 8}"),
+    *((f"w4a8 or w8a8 mixed, {size} bytes", INT4, f"mixed_precision: {{bits: [4, 8], target: {{size_bytes: {size}}}}}")
+      for size in (220000, 260000, 300000)),
     ("w4 alone, int4 file", INT4, "weights: {bits: 4}, activations: {scheme: float}"),
     ("log2 w4a8", PROFILE, "weights: {scheme: log2}"),
     ("w4 alone, affine", INT4, "weights: {bits: 4, scheme: affine}, activations: {scheme: float}"),
@@ -64,6 +69,7 @@ QAT = [
     ("w4a4 live batch norm", PROFILE, "weights: {bits: 4}, activations: {bits: 4}, qat: {batch_norm: live}"),
     ("w2a8", PROFILE, "weights: {bits: 2}"),
     ("w2a8 lsq", PROFILE, "weights: {bits: 2}, qat: {grids: lsq}"),
+    ("w3a8 lsq", PROFILE, "weights: {bits: 3}, qat: {grids: lsq}"),
     ("w2 alone, int4 file", INT4, "weights: {bits: 2}, activations: {scheme: float}"),
     ("w2 alone, blocks of 32", INT4, "weights: {bits: 2, granularity: block}"),
     ("w2a8 affine, int4 file", INT4, "weights: {bits: 2, scheme: affine}"),
@@ -113,10 +119,10 @@ def digits():
     return DIGITS / "model.onnx", data, config, "epochs: 3, optimizer: {sgd: {lr: 0.005}}"
 
 
-def resnet20():
+def resnet20(images):
     folder = shared() / "data" / "cifar10-jpg"
     data = {"train": folder / "cifar10_train_jpg.tar.xz", "test": folder / "cifar10_test_jpg.tar.xz"}
-    config = ("train: {source: train, samples: 16000, augment: [horizontal_flip]}, eval: {source: test, samples: 2000}, "
+    config = (f"train: {{source: train, samples: {images}, augment: [horizontal_flip]}}, eval: {{source: test, samples: 2000}}, "
               f"calibration: {{source: train, samples: 256}}, preprocess: {{resize: [32, 32], {IMAGENET}}}")
     return (shared() / "models" / "derived_resnet20_cifar10_op13.onnx", data, config,
             "epochs: 1, batch_size: 64, optimizer: {sgd: {lr: 0.002}}")
@@ -125,20 +131,34 @@ def resnet20():
 def without_data(config, data, training):
     """The same number of steps on 512 images that the job makes itself; the digits have 1437, ResNet-20 gets 16,000."""
     config = config.replace("train: {source: train", "train: {source: none").replace("calibration: {source: train", "calibration: {source: none")
-    config = config.replace(", samples: 16000", "").replace("train: {source: none", "train: {source: none, samples: 512")
+    config = re.sub(r"samples: \d+, augment", "augment", config).replace("train: {source: none", "train: {source: none, samples: 512")
     training = training.replace("epochs: 3", "epochs: 8").replace("epochs: 1,", "epochs: 31,")
     return config, {"test": data["test"]}, training
 
 
-def main(what, seeds, only):
-    model, data, config, training = {"digits": digits, "resnet20": resnet20}[what]()
-    rows = [("ptq", *row, config) for row in PTQ] + [("qat", *row, config) for row in QAT + BLOCKS + QAT_DATA]
-    rows += [("incremental", *row, config) for row in INCREMENTAL]
+def fewer(config):
+    """A third of the training images, where their number is said."""
+    return re.sub(r"samples: (\d+), augment", lambda found: f"samples: {int(found[1]) // 3}, augment", config)
+
+
+def rows_of(config):
+    """Mode, name, profile, what stands in the stage, and the data."""
+    rows = [("float", "finetuned", PROFILE, "", config)]
+    rows += [("ptq", *row, config) for row in PTQ] + [("qat", *row, config) for row in QAT + BLOCKS + QAT_DATA]
+    rows += [("incremental", *row, fewer(config)) for row in INCREMENTAL]
     for bits in COLOR_BITS:
         reduced = config.replace("preprocess: {", f"preprocess: {{color_bits: {bits}, ")
         rows += [(mode, f"color_bits {bits}", PROFILE, "", reduced) for mode in ("ptq", "qat")]
+    return rows
+
+
+def main(what, seeds, only, images, keys):
+    model, data, config, training = digits() if what == "digits" else resnet20(images)
+    training += f", {keys}" if keys else ""
+    rows = rows_of(config)
+    exact = any(only == f"{mode} {name}" for mode, name, *_ in rows)
     for mode, name, profile, settings, config in rows:
-        if only not in f"{mode} {name}":
+        if only != f"{mode} {name}" if exact else only not in f"{mode} {name}":
             continue
         used = (config, data, training) if "synthetic" not in name else without_data(config, data, training)
         report_row(what, mode, name, profile, settings, seeds, model_of(what, name, model), *used)
@@ -151,11 +171,12 @@ def model_of(what, name, model):
 
 
 def report_row(what, mode, name, profile, settings, seeds, model, config, data, training):
-    for seed in range(1, seeds + 1):
+    for seed in seeds:
         # A row may say how long it trains.
         how = "" if mode == "ptq" else re.sub(r"epochs: \d+, ", "", training) if "epochs: " in settings else training
         stage = ", ".join(part for part in (f"mode: {mode}", settings, how) if part)
-        recipe = f"data: {{{config}}}\nseed: {seed}\nstages: [quantize: {{{stage}}}]\n"
+        kind, stage = ("finetune", how) if mode == "float" else ("quantize", stage)
+        recipe = f"data: {{{config}}}\nseed: {seed}\nstages: [{kind}: {{{stage}}}]\n"
         report = run_engine(model, recipe, data, [profile])[profile]
         say(f"{mode} {name}", model=what, seed=seed, float_top1=report["baseline"]["metrics"]["top1"],
             top1=report["compressed"]["metrics"]["top1"], agreement=report["agreement"]["top1"],
@@ -166,4 +187,6 @@ def report_row(what, mode, name, profile, settings, seeds, model, config, data, 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in ("digits", "resnet20"):
         sys.exit(__doc__)
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 1, sys.argv[3] if len(sys.argv) > 3 else "")
+    first, _, last = (sys.argv[2] if len(sys.argv) > 2 else "1").rpartition("-")
+    main(sys.argv[1], range(int(first or 1), int(last) + 1), sys.argv[3] if len(sys.argv) > 3 else "",
+         int(sys.argv[4]) if len(sys.argv) > 4 else 16000, sys.argv[5] if len(sys.argv) > 5 else "")

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """ONNX Runtime from PyPI (scripts/dev-tools puts it into .dev-tools/python) beside our artifacts; one JSON object per line.
 
-usage: ort_peer.py latency|quantizer [SAMPLES]
+usage: ort_peer.py latency|quantizer [SAMPLES [MODEL]]
   latency    our int8 artifacts against the float models they come from, in ONNX Runtime with one thread, batch 1, in turn
-  quantizer  its static quantizer on derived_resnet20 and MobileFaceNet, with the images that tests/benchmarks/ptq_benchmark
-             calibrates on (256 of the training files; all 200 faces), SAMPLES (600) test images, and the seconds it takes
+  quantizer  its static quantizer on resnet20, resnet56, vit and mobilefacenet (or MODEL alone), prepared as
+             tests/benchmarks/ptq_benchmark does: 256 of the CIFAR-10 training images (all 200 faces) to calibrate on, SAMPLES
+             (600; 10000 is all) test images, and the seconds it takes
 
 Exits 77 (skipped) where a package or CONDENSE_SHARED is not there.
 (CONDENSE_SOURCE_DIR, CONDENSE_BINARY_DIR)
@@ -13,13 +14,14 @@ import io
 import os
 import pathlib
 import statistics
+import subprocess
 import sys
 import tarfile
 import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "benchmarks"))
-from figures import DIGITS, IMAGENET, PROFILE, SKIPPED, SOURCE, faces, run_engine, say, shared  # noqa: E402
+from figures import BIN, DIGITS, IMAGENET, PROFILE, SKIPPED, SOURCE, faces, run_engine, say, shared  # noqa: E402
 
 try:
     import numpy as np
@@ -36,7 +38,9 @@ except ImportError as error:
 
 ort.set_default_logger_severity(3)
 SEED = 17
-MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+# Mean and standard deviation.
+NORMS = {"imagenet": (np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])),
+         "cifar": (np.float32([0.4914, 0.4822, 0.4465]), np.float32([0.2023, 0.1994, 0.2010]))}
 
 
 def session(model):
@@ -102,17 +106,22 @@ def latency():
             say("int8_latency", model=name, int8_ms=ms[0], float_ms=ms[1], ratio=ms[0] / ms[1])
 
 
-def cifar_images(archive, count):
-    images = []
+def cifar_images(part, count, norm):
+    """Images, and the numbers of their classes."""
+    archive = shared() / "data" / "cifar10-jpg" / f"cifar10_{part}_jpg.tar.xz"
+    mean, std = NORMS[norm]
+    images, labels = [], []
     with tarfile.open(archive) as tar:
         names = sorted(m.name for m in tar.getmembers() if m.name.endswith(".jpg"))
-        chosen = {names[i] for i in np.random.default_rng(SEED).choice(len(names), count, replace=False)}
+        chosen = {names[i] for i in np.random.default_rng(SEED).choice(len(names), min(count, len(names)), replace=False)}
+        classes = sorted({name.split("/")[-2] for name in names})
     with tarfile.open(archive) as tar:
         for member in tar:
             if member.name in chosen:
                 pixels = np.asarray(Image.open(io.BytesIO(tar.extractfile(member).read())).convert("RGB"), np.float32)
-                images.append(((pixels / 255 - MEAN) / STD).transpose(2, 0, 1))
-    return np.stack(images).astype(np.float32)
+                images.append(((pixels / 255 - mean) / std).transpose(2, 0, 1))
+                labels.append(classes.index(member.name.split("/")[-2]))
+    return np.stack(images).astype(np.float32), np.array(labels)
 
 
 def face_images():
@@ -135,21 +144,45 @@ class Reader(quantization.CalibrationDataReader):
 
 def outputs(model, images):
     side = session(model)
-    name = side.get_inputs()[0].name
-    return np.concatenate([side.run(None, {name: image[None]})[0] for image in images])
+    info = side.get_inputs()[0]
+    batch = 1 if isinstance(info.shape[0], int) else 50
+    return np.concatenate([side.run(None, {info.name: images[i:i + batch]})[0] for i in range(0, len(images), batch)])
 
 
-def quantizer(samples):
-    cifar = shared() / "data" / "cifar10-jpg"
-    orl = face_images()
-    cases = (("derived_resnet20", "derived_resnet20_cifar10_op13.onnx", cifar_images(cifar / "cifar10_train_jpg.tar.xz", 256),
-              cifar_images(cifar / "cifar10_test_jpg.tar.xz", samples)),
-             ("mobilefacenet", "mobilefacenet_op18.onnx", orl, orl))
+# Name, file, and how its images are prepared.
+CASES = [("resnet20", "derived_resnet20_cifar10_op13.onnx", "imagenet"),
+         ("resnet56", "derived_resnet56_cifar10_scripted.pt", "imagenet"),
+         ("vit", "cifar10_vit_pgd_2_3_16_op9.onnx", "cifar"),
+         ("mobilefacenet", "mobilefacenet_op18.onnx", "faces")]
+
+
+def images_of(norm, samples):
+    """Images to calibrate on and to test with, and the labels of the latter."""
+    if norm == "faces":
+        faces_ = face_images()
+        return faces_, faces_, None
+    return (cifar_images("train", 256, norm)[0], *cifar_images("test", samples, norm))
+
+
+def as_onnx(file, folder):
+    """The model as an ONNX file that the quantizer takes: it wants opset 11 and more, and no TorchScript."""
+    path = pathlib.Path(folder, "model.onnx")
+    subprocess.run([str(BIN / "condense-engine"), "convert", str(shared() / "models" / file), "--to", "onnx", "--opset", "17",
+                    "--out", str(path)], check=True, capture_output=True)
+    return path
+
+
+def quantizer(samples, only):
     methods = {"min_max": quantization.CalibrationMethod.MinMax, "percentile": quantization.CalibrationMethod.Percentile}
-    with tempfile.TemporaryDirectory(prefix="condense-peer-") as folder:
-        for name, file, calibration, test in cases:
+    for name, file, norm in CASES:
+        if only not in ("", name):
+            continue
+        calibration, test, labels = images_of(norm, samples)
+        with tempfile.TemporaryDirectory(prefix="condense-peer-") as folder:
             model = pathlib.Path(folder, "prepared.onnx")
-            quantization.shape_inference.quant_pre_process(str(shared() / "models" / file), str(model), skip_symbolic_shape=True)
+            direct = name in ("resnet20", "mobilefacenet")
+            source = shared() / "models" / file if direct else as_onnx(file, folder)
+            quantization.shape_inference.quant_pre_process(str(source), str(model), skip_symbolic_shape=True)
             floats = outputs(model, test)
             for method, per_channel in (("min_max", False), ("min_max", True), ("percentile", True)):
                 out = pathlib.Path(folder, "int8.onnx")
@@ -161,10 +194,12 @@ def quantizer(samples):
                 seconds = time.perf_counter() - start
                 integers = outputs(out, test)
                 cosine = (floats * integers).sum(1) / np.linalg.norm(floats, axis=1) / np.linalg.norm(integers, axis=1)
+                accuracy = {} if labels is None else {
+                    "float_top1": float((floats.argmax(1) == labels).mean()), "top1": float((integers.argmax(1) == labels).mean())}
                 say("onnxruntime_quantizer", model=name, method=method, per_channel=per_channel, images=len(test),
                     sqnr_db=float(10 * np.log10((floats ** 2).sum() / ((floats - integers) ** 2).sum())),
                     agreement=float((floats.argmax(1) == integers.argmax(1)).mean()), cosine_mean=float(cosine.mean()),
-                    cosine_min=float(cosine.min()), seconds=seconds)
+                    cosine_min=float(cosine.min()), seconds=seconds, **accuracy)
 
 
 if __name__ == "__main__":
@@ -173,4 +208,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "latency":
         latency()
     else:
-        quantizer(int(sys.argv[2]) if len(sys.argv) > 2 else 600)
+        quantizer(int(sys.argv[2]) if len(sys.argv) > 2 else 600, sys.argv[3] if len(sys.argv) > 3 else "")

@@ -167,6 +167,9 @@ absl::Status RunCalibration(RunContext* context, const Task& task) {
   for (const auto& [name, reason] : report.frozen) {
     state.frozen[absl::StrCat("quantize/", profile.id(), "/", name)] = reason;
   }
+  if (quantize.mode() == v1::Quantize::PTQ) {
+    KeepWeightNoise(report.weight_snr_db, profile.id(), &state);
+  }
   if (quantize.has_blocks()) {
     CONDENSE_RETURN_IF_ERROR(GroupQuantizers(context, quantize, loader.get()));
   }

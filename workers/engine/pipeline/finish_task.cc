@@ -193,7 +193,7 @@ report::Report MakeReport(RunContext* context, const Finish& finish) {
   }
   report.agreement = finish.verification.agreement;
   report.layers = LayerTable(job.model(), finish.simulation, state.frozen,
-                             finish.profile.id());
+                             state.weight_snr_db, finish.profile.id());
   for (const StageRow& row : state.rows) {
     if (row.profile.empty() || row.profile == finish.profile.id()) {
       report.stages.push_back(row.stage);

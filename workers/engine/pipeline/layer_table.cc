@@ -58,7 +58,7 @@ void DescribeWeight(const Graph& graph, const Node& quantizer,
   layer->granularity = stored->block_size > 0 ? "block"
                        : stored->axis < 0     ? "tensor"
                                               : "channel";
-  const double snr = quantization::SignalToNoiseDb(weight, *stored);
+  const double snr = quantization::SignalToNoiseDb(weight, weight, *stored);
   if (std::isfinite(snr)) layer->snr_db = snr;
   layer->size_bytes = Tensor::ByteSize(
       quantizer.Has("code_dtype") ? graph::DType::kUint4 : stored->dtype,
@@ -84,6 +84,7 @@ std::string FrozenReason(const std::map<std::string, std::string>& frozen,
 std::vector<report::Layer> LayerTable(
     const Graph& before, const Graph& after,
     const std::map<std::string, std::string>& frozen,
+    const std::map<std::string, double>& weight_snr_db,
     const std::string& profile) {
   std::vector<report::Layer> layers;
   for (NodeId id : after.order()) {
@@ -108,6 +109,9 @@ std::vector<report::Layer> LayerTable(
     layer.size_bytes = static_cast<int64_t>(weight->bytes().size());
     if (const Node* quantizer = QuantizerOf(after, node.input(1))) {
       DescribeWeight(after, *quantizer, *weight, &layer);
+      const auto known =
+          weight_snr_db.find(absl::StrCat(profile, "/", node.name));
+      if (known != weight_snr_db.end()) layer.snr_db = known->second;
     }
     if (const Node* x = QuantizerOf(after, node.input(0))) {
       layer.bits_activation = BitsOf(*x);

@@ -62,7 +62,8 @@ absl::StatusOr<std::set<int>> WidthsOf(const MixedPrecisionStage& stage) {
   const bool log2 = stage.quantize.weights().scheme() == v1::LOG2;
   std::set<int> widths(asked.begin(), asked.end());
   if (asked.empty()) {
-    widths = log2 ? std::set<int>{2, 3, 4} : std::set<int>{2, 4, runs[0]};
+    const int widest = *std::max_element(runs.begin(), runs.end());
+    widths = log2 ? std::set<int>{2, 3, 4} : std::set<int>{2, 4, widest};
   }
   for (int i = 0; i < asked.size(); ++i) {
     if (known.count(asked[i]) > 0) continue;

@@ -7,6 +7,7 @@
 #include "workers/engine/quantization/live_batch_norm.h"
 #include "workers/engine/quantization/quantizer_groups.h"
 #include "workers/engine/quantization/training_graph.h"
+#include "workers/engine/quantization/weight_noise.h"
 #include "workers/engine/quantization/weight_quantizer.h"
 
 namespace condense::pipeline {
@@ -77,16 +78,16 @@ void QatSteps::Before(int64_t step, int64_t total) {
   executor_->SetTraining(!frozen);
 }
 
-absl::Status FinishQat(graph::Graph qat_graph, const v1::Quantize& quantize,
-                       const Task& task, runtime::Executor* executor,
-                       graph::Graph* graph) {
+absl::StatusOr<std::map<std::string, double>> FinishQat(
+    graph::Graph qat_graph, const v1::Quantize& quantize, const Task& task,
+    runtime::Executor* executor, graph::Graph* graph) {
   const bool learned = quantize.qat().grids() == v1::Qat::LSQ;
   if (!learned) quantization::RefreshWeightScales(qat_graph, executor);
   CONDENSE_RETURN_IF_ERROR(executor->StoreTo(&qat_graph));
   quantization::TakeTrained(qat_graph, graph);
   if (task.step < task.steps) {
     if (quantize.has_blocks()) quantization::MarkTrained(task.step - 1, graph);
-    return absl::OkStatus();
+    return std::map<std::string, double>();
   }
   if (quantize.has_blocks()) quantization::RemoveGroups(graph);
   if (quantize.mode() == v1::Quantize::INCREMENTAL) {
@@ -95,9 +96,10 @@ absl::Status FinishQat(graph::Graph qat_graph, const v1::Quantize& quantize,
   if (TrainsBatchNorm(quantize)) {
     CONDENSE_RETURN_IF_ERROR(quantization::FoldLiveBatchNorm(graph));
   }
+  const graph::Graph trained = *graph;
   quantization::ProjectWeights(graph);
   quantization::SnapBiases(graph);
-  return absl::OkStatus();
+  return quantization::WeightNoiseDb(trained, *graph);
 }
 
 }  // namespace condense::pipeline

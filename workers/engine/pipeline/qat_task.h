@@ -2,9 +2,11 @@
 #define CONDENSE_WORKERS_ENGINE_PIPELINE_QAT_TASK_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <string>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "condense/v1/recipe.pb.h"
 #include "workers/engine/graph/graph.h"
 #include "workers/engine/pipeline/tasks.h"
@@ -51,10 +53,12 @@ class QatSteps {
 };
 
 // Writes what `executor` has learnt into `graph`, which the QatGraph was made
-// of. After the last task that is the simulation that is exported.
-absl::Status FinishQat(graph::Graph qat_graph, const v1::Quantize& quantize,
-                       const Task& task, runtime::Executor* executor,
-                       graph::Graph* graph);
+// of. After the last task that is the simulation that is exported, and what is
+// returned is its WeightNoiseDb against the weights that were trained; else
+// that is empty.
+absl::StatusOr<std::map<std::string, double>> FinishQat(
+    graph::Graph qat_graph, const v1::Quantize& quantize, const Task& task,
+    runtime::Executor* executor, graph::Graph* graph);
 
 }  // namespace condense::pipeline
 

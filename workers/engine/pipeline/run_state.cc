@@ -88,6 +88,7 @@ json StateToJson(const RunState& state) {
               {"elapsed_seconds", state.elapsed_seconds},
               {"baseline_seconds", state.baseline_seconds},
               {"frozen", state.frozen},
+              {"weight_snr_db", state.weight_snr_db},
               {"curves", state.curves},
               {"warnings", state.warnings},
               {"rows", json::array()},
@@ -111,6 +112,8 @@ void StateOf(const json& in, RunState* state) {
   state->elapsed_seconds = in["elapsed_seconds"];
   state->baseline_seconds = in["baseline_seconds"];
   state->frozen = in["frozen"].get<std::map<std::string, std::string>>();
+  state->weight_snr_db =
+      in["weight_snr_db"].get<std::map<std::string, double>>();
   state->curves = in["curves"].get<decltype(state->curves)>();
   state->warnings = in["warnings"].get<std::vector<std::string>>();
   state->compute = ComputeOf(in.at("compute"));
@@ -131,6 +134,13 @@ absl::Status Corrupt(const std::string& what) {
 }
 
 }  // namespace
+
+void KeepWeightNoise(const std::map<std::string, double>& snr_db,
+                     const std::string& profile, RunState* state) {
+  for (const auto& [name, db] : snr_db) {
+    state->weight_snr_db[absl::StrCat(profile, "/", name)] = db;
+  }
+}
 
 absl::StatusOr<GraphBlobs> GraphsOf(const RunState& state) {
   GraphBlobs blobs;

@@ -52,6 +52,9 @@ struct RunState {
   std::map<std::string, graph::Graph> finished;
   // Node names that were left alone, and why.
   std::map<std::string, std::string> frozen;
+  // What quantized weights lose, by "PROFILE/NODE" (WeightNoiseDb): the weights
+  // in `finished` may be the rounded ones.
+  std::map<std::string, double> weight_snr_db;
   // Of the original model; absent without evaluation data.
   std::optional<training::Accuracy> baseline;
   // Of `graph`, if it is known.
@@ -66,6 +69,10 @@ struct RunState {
   // Set only inside of a task that trains.
   std::optional<TrainingState> training;
 };
+
+// Into state.weight_snr_db, by node name for this profile.
+void KeepWeightNoise(const std::map<std::string, double>& snr_db,
+                     const std::string& profile, RunState* state);
 
 // The graphs of a state as bytes, by their name in a checkpoint. They do not
 // change while a task trains.

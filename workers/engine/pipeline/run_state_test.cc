@@ -46,6 +46,7 @@ TEST(RunStateTest, ACheckpointGivesEverythingBack) {
   state.shared = Quantized();
   state.finished["p"] = Quantized();
   state.frozen["prune/fc"] = "because";
+  state.weight_snr_db["p/fc"] = 31.5;
   state.baseline = training::Accuracy{0.9, 1, 0.25, 10};
   state.curves["loss"] = {{1, 2.5}, {2, 1.5}};
   state.warnings = {"careful"};
@@ -72,6 +73,7 @@ TEST(RunStateTest, ACheckpointGivesEverythingBack) {
             graph::ToText(*Normalized(state.graph)));
   EXPECT_EQ(back->finished.count("p"), 1u);
   EXPECT_EQ(back->frozen, state.frozen);
+  EXPECT_EQ(back->weight_snr_db, state.weight_snr_db);
   EXPECT_EQ(back->baseline->loss, 0.25);
   EXPECT_FALSE(back->current.has_value());
   EXPECT_EQ(back->curves, state.curves);
@@ -107,10 +109,10 @@ TEST(RunStateTest, ACheckpointWithAPartMissingIsCorrupt) {
 }
 
 TEST(LayerTableTest, DescribesAQuantizedLayer) {
-  const auto layers = LayerTable(Quantized(), Quantized(),
-                                 {{"prune/fc", "it makes an output"},
-                                  {"quantize/other/fc", "not of this profile"}},
-                                 "p");
+  const std::map<std::string, std::string> frozen = {
+      {"prune/fc", "it makes an output"},
+      {"quantize/other/fc", "not of this profile"}};
+  const auto layers = LayerTable(Quantized(), Quantized(), frozen, {}, "p");
   ASSERT_EQ(layers.size(), 1u);
   EXPECT_EQ(layers[0].name, "fc");
   EXPECT_EQ(layers[0].bits_weight, 8);
@@ -124,6 +126,10 @@ TEST(LayerTableTest, DescribesAQuantizedLayer) {
   // 10 log10(2.25 / (0.5 / 127)^2) = 51.62 dB.
   EXPECT_NEAR(*layers[0].snr_db, 51.62, 0.05);
   EXPECT_EQ(layers[0].frozen_reason, "pruning: it makes an output");
+  // What was measured when it was rounded stands above that.
+  const auto known = LayerTable(Quantized(), Quantized(), frozen,
+                                {{"p/fc", 30}, {"other/fc", 20}}, "p");
+  EXPECT_EQ(known[0].snr_db, 30);
 }
 
 }  // namespace

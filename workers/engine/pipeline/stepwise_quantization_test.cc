@@ -1,5 +1,6 @@
 // Quantize stages that train share by share or block by block.
 
+#include "absl/strings/str_cat.h"
 #include "common/recipe/recipe.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -113,6 +114,22 @@ TEST_F(StepwiseQuantizationTest, BlocksOfChosenWidthsAroundNormalisation) {
       "order: sensitive_first}, mixed_precision: {target: {mean_bits: 5}}",
       3 * 4);
   EXPECT_THAT(sink_.text, testing::HasSubstr("mixed precision: mean of"));
+}
+
+TEST_F(StepwiseQuantizationTest, BlocksWithLevelsOfATable) {
+  for (const char* keys :
+       {"weights: {scheme: lq, bits: 3}",
+        "weights: {scheme: lut, bits: 3}, qat: {grids: lsq}"}) {
+    TearDown();
+    const auto report = ExpectStopsChangeNothing(
+        absl::StrCat("mode: qat, epochs: 1, blocks: {count: 3}, ", keys),
+        3 * 4);
+    for (const auto& layer : report["layers"]) {
+      EXPECT_EQ(layer["bits_weight"], 3) << keys;
+      // Against what was trained, not against what was stored.
+      EXPECT_LT(layer["snr_db"].get<double>(), 40) << keys;
+    }
+  }
 }
 
 }  // namespace

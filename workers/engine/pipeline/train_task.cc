@@ -1,6 +1,10 @@
 #include "workers/engine/pipeline/train_task.h"
 
+#include <algorithm>
+#include <cmath>
 #include <memory>
+#include <numeric>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -132,6 +136,50 @@ void NoteEarlyEnd(RunContext* context, const training::Trainer& trainer,
   }
 }
 
+// The loss of a model that knows nothing of its classes: ln of their number.
+double GuessingLoss(const graph::Graph& graph) {
+  const auto& shape = graph.value(graph.outputs()[0]).shape;
+  const bool known = shape && shape->size() > 1 && (*shape)[1].known();
+  return known ? std::log(static_cast<double>((*shape)[1].value)) : 0;
+}
+
+// Says that training made the model worse without being stopped for it: in the
+// end it does not know more than a guess, or its loss is well above that of the
+// first steps.
+void WarnOfRisenLoss(RunContext* context, const training::Trainer& trainer,
+                     const TrainingSettings& settings) {
+  constexpr size_t kPointsMin = 10;
+  constexpr size_t kFirst = 3;
+  constexpr double kRise = 1.25;
+  constexpr double kNearGuess = 0.95;
+  const int64_t start = context->state().steps - trainer.position().step;
+  std::vector<double> losses;
+  for (const auto& [step, loss] : context->narrator().curves()["loss"]) {
+    if (step > start) losses.push_back(loss);
+  }
+  if (losses.size() < kPointsMin) return;
+  const auto mean = [](auto from, auto to) {
+    return std::accumulate(from, to, 0.0) / static_cast<double>(to - from);
+  };
+  const double first = mean(losses.begin(), losses.begin() + kFirst);
+  const double last = mean(
+      losses.end() - static_cast<int64_t>(losses.size() / 10), losses.end());
+  const double guess = GuessingLoss(context->state().graph);
+  const bool rose = last >= kRise * first && last >= guess / 2;
+  // What teachers add to the loss has another scale.
+  const bool guesses = settings.has_labels() && settings.kd.empty() &&
+                       guess > 0 && last >= kNearGuess * guess;
+  if (!rose && !guesses) return;
+  context->narrator().Warn(
+      "LOSS_ROSE",
+      absl::StrFormat(
+          "training began with a loss of %.3f and ended with %.3f%s: %s", first,
+          last, guesses ? ", that of a guess" : "",
+          settings.train.clip_norm > 0
+              ? "lower the learning rate"
+              : "set clip_norm (1, say), or lower the learning rate"));
+}
+
 }  // namespace
 
 TrainingSettings SettingsOf(const v1::Recipe& recipe, const Task& task) {
@@ -244,12 +292,18 @@ absl::Status RunTraining(RunContext* context, const Task& task) {
                         : stopped;
   }
   NoteEarlyEnd(context, trainer, &row);
+  WarnOfRisenLoss(context, trainer, settings);
   RunState& state = context->state();
   state.training.reset();
   if (task.kind == Task::Kind::kQat) {
-    return FinishQat(std::move(*session.qat_graph),
-                     context->job().recipe().stages(task.settings).quantize(),
-                     task, session.student.get(), &state.graph);
+    CONDENSE_ASSIGN_OR_RETURN(
+        const auto snr_db,
+        FinishQat(std::move(*session.qat_graph),
+                  context->job().recipe().stages(task.settings).quantize(),
+                  task, session.student.get(), &state.graph));
+    KeepWeightNoise(snr_db, context->job().profiles()[task.profile].id(),
+                    &state);
+    return absl::OkStatus();
   }
   const bool quantized = quantization::HasQuantizers(state.graph);
   if (quantized) {

@@ -20,12 +20,19 @@ using graph::NodeId;
 using graph::Tensor;
 using graph::ValueId;
 
+// The least that outputs of the model get: of a few levels the largest of
+// several classes is often not one.
+constexpr int kOutputBits = 8;
+
 class Placer {
  public:
   Placer(const Graph& graph, const Numerics& numerics)
       : numerics_(numerics),
         levels_(ActivationLevels(numerics.activation_unsigned,
-                                 numerics.activation_bits)) {
+                                 numerics.activation_bits)),
+        output_levels_(
+            ActivationLevels(numerics.activation_unsigned,
+                             std::max(numerics.activation_bits, kOutputBits))) {
     placement_.graph = graph;
   }
 
@@ -178,6 +185,7 @@ class Placer {
         Unite(node.inputs[0], node.outputs[0]);
       }
     }
+    for (ValueId id : graph().outputs()) output_roots_.insert(RootOf(id));
   }
 
   void QuantizeWeightOf(NodeId id) {
@@ -203,10 +211,12 @@ class Placer {
     QuantizeWeight(&graph(), id, grid);
   }
 
-  std::map<std::string, graph::Attribute> ActivationAttributes() const {
+  std::map<std::string, graph::Attribute> AttributesFor(ValueId id) const {
+    const Levels& levels =
+        output_roots_.count(RootOf(id)) > 0 ? output_levels_ : levels_;
     return {
-        {"qmin", levels_.qmin},
-        {"qmax", levels_.qmax},
+        {"qmin", levels.qmin},
+        {"qmax", levels.qmax},
         {"dtype", absl::StrCat(numerics_.activation_unsigned ? "uint" : "int",
                                numerics_.activation_bits > 8 ? 16 : 8)},
         {"role", std::string("activation")}};
@@ -249,8 +259,8 @@ class Placer {
     const GridIds grid = GridOf(id);
     const NodeId quantizer = graph().InsertBefore(
         graph().order().front(), "FakeQuantize", name + ".quantize",
-        {id, grid.scale, grid.zero}, name + ".quantized",
-        ActivationAttributes(), "condense");
+        {id, grid.scale, grid.zero}, name + ".quantized", AttributesFor(id),
+        "condense");
     Reroute(id, quantizer);
   }
 
@@ -260,7 +270,7 @@ class Placer {
     const GridIds grid = GridOf(out);
     const NodeId quantizer = graph().InsertAfter(
         id, "FakeQuantize", name + ".quantize", {out, grid.scale, grid.zero},
-        name + ".quantized", ActivationAttributes(), "condense");
+        name + ".quantized", AttributesFor(out), "condense");
     Reroute(out, quantizer);
   }
 
@@ -279,11 +289,14 @@ class Placer {
 
   const Numerics& numerics_;
   const Levels levels_;
+  const Levels output_levels_;
   Placement placement_;
   std::vector<std::vector<NodeId>> consumers_;
   std::map<NodeId, ValueId> kernel_output_;
   std::set<ValueId> marked_;
   std::map<ValueId, ValueId> parent_;
+  // Of the sets that outputs of the model are in.
+  std::set<ValueId> output_roots_;
   // By root.
   std::map<ValueId, GridIds> grids_;
 };

@@ -43,10 +43,10 @@ struct Numerics {
 };
 
 // A graph with FakeQuantize nodes: one on each weight, one on each value that
-// enters or leaves an integer kernel. Nothing stands inside a fusion; operators
-// that only move or select elements (MaxPool, Reshape, ...) give the scale of
-// their input to their output, and what Concat puts together has one scale, by
-// the same constants.
+// enters or leaves an integer kernel; outputs of the model have at least 8
+// bits. Nothing stands inside a fusion; operators that only move or select
+// elements (MaxPool, Reshape, ...) give the scale of their input to their
+// output, and what Concat puts together has one scale, by the same constants.
 struct Placement {
   graph::Graph graph;
   // By node name, for nodes with weights that stay in float: why.

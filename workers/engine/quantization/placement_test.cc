@@ -74,6 +74,27 @@ TEST(PlacementTest, AGraphOutputKeepsItsNameAndShape) {
   EXPECT_EQ(q.value(q.inputs()[0]).name, "x");
 }
 
+TEST(PlacementTest, WhatTheModelPutsOutHasEightBitsAtLeast) {
+  Graph g;
+  const ValueId first = Conv(&g, "first", Image(&g, 3), 3, 4);
+  const ValueId second = Conv(&g, "second", first, 4, 4);
+  g.AddOutput(Op(&g, "Flatten", "flatten", {second}));
+  Numerics numerics = RuntimeNumerics();
+  numerics.quantized_ops.insert("Flatten");
+  const auto levels = [&](int bits, const std::string& layer) {
+    numerics.activation_bits = bits;
+    const Graph q = Place(g, numerics).graph;
+    const Node* quantizer = layer.empty() ? QuantizerOf(q, q.outputs()[0])
+                                          : QuantizerInto(q, layer, 0);
+    return quantizer->Int("qmax", 0) - quantizer->Int("qmin", 0) + 1;
+  };
+  EXPECT_EQ(levels(2, "first"), 4);
+  EXPECT_EQ(levels(2, "second"), 4);
+  EXPECT_EQ(levels(2, "flatten"), 256) << "it has the grid of the output";
+  EXPECT_EQ(levels(2, ""), 256);
+  EXPECT_EQ(levels(16, ""), 65536);
+}
+
 TEST(PlacementTest, WithoutTheFusionTheChainIsTwoKernels) {
   Graph g;
   const ValueId conv = Conv(&g, "conv", Image(&g, 3), 3, 4);

@@ -12,6 +12,7 @@
 #include "workers/engine/quantization/sensitivity.h"
 #include "workers/engine/quantization/smooth_quant.h"
 #include "workers/engine/quantization/tune_layers.h"
+#include "workers/engine/quantization/weight_noise.h"
 #include "workers/engine/quantization/weight_quantizer.h"
 
 namespace condense::quantization {
@@ -226,6 +227,7 @@ absl::StatusOr<PostTrainingReport> QuantizePostTraining(
   }
   CONDENSE_RETURN_IF_ERROR(Round(floats, loader, options, graph));
   SnapBiases(graph);
+  report.weight_snr_db = WeightNoiseDb(floats, *graph);
   return report;
 }
 

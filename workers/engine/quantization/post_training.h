@@ -56,6 +56,8 @@ struct PostTrainingOptions {
 struct PostTrainingReport {
   // By node name, for nodes with weights that stay in float: why.
   std::map<std::string, std::string> frozen;
+  // WeightNoiseDb against the float weights that were rounded.
+  std::map<std::string, double> weight_snr_db;
   std::vector<Note> notes;
 };
 

@@ -23,7 +23,15 @@ constexpr double kFactorMax = 1e4;
 class Finder {
  public:
   explicit Finder(const Graph& graph)
-      : graph_(graph), consumers_(graph.ConsumerTable()) {}
+      : graph_(graph), consumers_(graph.ConsumerTable()) {
+    // A shape does not depend on factors.
+    for (std::vector<NodeId>& readers : consumers_) {
+      readers.erase(
+          std::remove_if(readers.begin(), readers.end(),
+                         [&](NodeId id) { return graph.node(id).Is("Shape"); }),
+          readers.end());
+    }
+  }
 
   std::vector<SmoothSite> Run() {
     std::vector<SmoothSite> sites;
@@ -111,7 +119,8 @@ class Finder {
   }
 
   const Graph& graph_;
-  const std::vector<std::vector<NodeId>> consumers_;
+  // Without those that read the shape alone.
+  std::vector<std::vector<NodeId>> consumers_;
 };
 
 void Divide(ValueId id, const std::vector<double>& factors, Graph* graph) {

@@ -10,9 +10,9 @@
 namespace condense::quantization {
 
 // An activation [..., C] that only linear layers read (MatMul or Gemm with a
-// constant weight) and that takes a factor per channel from the node that makes
-// it: a normalisation, or another linear layer, with Relu, Transpose and Add of
-// a constant between.
+// constant weight; who reads its shape does not count) and that takes a factor
+// per channel from the node that makes it: a normalisation, or another linear
+// layer, with Relu, Transpose and Add of a constant between.
 struct SmoothSite {
   graph::ValueId input = graph::kNoValue;
   std::vector<graph::NodeId> readers;

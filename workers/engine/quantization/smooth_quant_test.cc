@@ -1,5 +1,6 @@
 #include "workers/engine/quantization/smooth_quant.h"
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "workers/engine/graph/infer_shapes.h"
@@ -41,6 +42,22 @@ TEST(SmoothQuantTest, FindsWhatNormalisationsAndLinearLayersMake) {
   EXPECT_EQ(g.node(sites[0].maker).name, "norm");
   EXPECT_EQ(g.node(sites[1].maker).name, "up");
   EXPECT_THAT(sites[1].shifts, ::testing::ElementsAre(g.FindValue("up.b")));
+}
+
+TEST(SmoothQuantTest, WhoReadsTheShapeAloneDoesNotCount) {
+  Graph g = Tokens();
+  for (const char* name : {"norm", "up"}) {
+    const ValueId value = g.node(g.FindNode(name)).outputs[0];
+    g.AddOutput(Op(&g, "Shape", absl::StrCat(name, ".shape"), {value}));
+  }
+  ASSERT_TRUE(graph::InferShapes(g).ok());
+  EXPECT_EQ(FindSmoothSites(g).size(), 2u);
+  // What else reads it would see the factors.
+  g.AddOutput(Op(&g, "Relu", "else", {g.node(g.FindNode("norm")).outputs[0]}));
+  ASSERT_TRUE(graph::InferShapes(g).ok());
+  const std::vector<SmoothSite> sites = FindSmoothSites(g);
+  ASSERT_EQ(sites.size(), 1u);
+  EXPECT_EQ(g.node(sites[0].maker).name, "up");
 }
 
 TEST(SmoothQuantTest, FactorsAreThoseOfThePaperAndTheFunctionStays) {

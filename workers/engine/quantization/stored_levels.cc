@@ -164,9 +164,10 @@ Tensor ZeroPointTensor(const StoredQuantizer& q) {
   return PackLevels(q.dtype, q.scale_dims, q.zero_points);
 }
 
-double SignalToNoiseDb(const Tensor& values, const StoredQuantizer& q) {
+double SignalToNoiseDb(const Tensor& values, const Tensor& rounded,
+                       const StoredQuantizer& q) {
   const std::vector<float> floats = values.ToFloats();
-  const std::vector<int64_t> levels = LevelsOf(values, q).ToInts();
+  const std::vector<int64_t> levels = LevelsOf(rounded, q).ToInts();
   const std::vector<int64_t> dims = q.StoredDims(values.dims());
   double signal = 0, noise = 0;
   for (size_t i = 0; i < floats.size(); ++i) {

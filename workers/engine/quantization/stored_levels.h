@@ -53,8 +53,11 @@ graph::Tensor LevelsOf(const graph::Tensor& values,
 // The zero points in the storage type, shaped as the scales.
 graph::Tensor ZeroPointTensor(const StoredQuantizer& quantizer);
 
-// 10 log10(sum x^2 / sum (x - q(x))^2); infinite when nothing is lost.
+// 10 log10(sum x^2 / sum (x - q(y))^2) for `values` x, of which `rounded` y is
+// stored (x itself, or what another way of rounding made of it); infinite when
+// nothing is lost. Both have the same shape.
 double SignalToNoiseDb(const graph::Tensor& values,
+                       const graph::Tensor& rounded,
                        const StoredQuantizer& quantizer);
 
 }  // namespace condense::quantization

@@ -144,7 +144,8 @@ TEST(StoredLevelsTest, SignalToNoiseMatchesHandComputedValues) {
     q.dtype = levels.qmin < 0 ? DType::kInt8 : DType::kUint8;
     const auto rows = static_cast<int64_t>(scales.size());
     const auto columns = static_cast<int64_t>(values.size()) / rows;
-    return SignalToNoiseDb(Floats({rows, columns}, values), q);
+    const Tensor tensor = Floats({rows, columns}, values);
+    return SignalToNoiseDb(tensor, tensor, q);
   };
   // 1 becomes .75 and 2 becomes 2.25: 5 over 2 / 16.
   EXPECT_NEAR(snr({1, 2}, {0.75f}, {-127, 127}), 10 * std::log10(40.0), 1e-6);

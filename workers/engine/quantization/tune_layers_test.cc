@@ -105,7 +105,8 @@ TEST_F(TuneLayersTest, SoDoesGptqForBlocksAndZeroPointsWithFloatActivations) {
       const graph::Node& node = g.node(quantizer);
       const auto stored = StoredQuantizerOf(g, node);
       ASSERT_TRUE(stored.ok());
-      EXPECT_GT(SignalToNoiseDb(*g.ConstantOf(node.inputs[0]), *stored), 100);
+      const auto& weight = *g.ConstantOf(node.inputs[0]);
+      EXPECT_GT(SignalToNoiseDb(weight, weight, *stored), 100);
     }
   }
 }

@@ -199,7 +199,9 @@ absl::StatusOr<StepInfo> Trainer::OneStep() {
       return Failed("DIVERGED",
                     absl::StrCat("the loss stayed above ", watch_.bound(),
                                  " for ", options_.divergence.steps, " steps"),
-                    fault, "lower the learning rate, or set warmup_epochs");
+                    fault,
+                    "lower the learning rate, or set clip_norm or "
+                    "warmup_epochs");
     }
   } catch (const std::exception& error) {
     return RuntimeError(error);
