@@ -175,8 +175,11 @@ absl::Status AddOutliers(uint64_t seed, graph::Graph* graph) {
     seen[site.input] = statistics;
     sites.push_back(site);
   }
-  std::fprintf(stderr, "%d sites\n",
-               quantization::SmoothActivations(sites, seen, 1, graph));
+  for (const auto& site : sites) {
+    std::fprintf(stderr, "outliers in %s\n",
+                 graph->value(site.input).name.c_str());
+  }
+  quantization::SmoothActivations(sites, seen, 1, graph);
   return absl::OkStatus();
 }
 
