@@ -75,7 +75,8 @@ void Apply(const v1::JobEvent& event, JobView* view) {
 }
 
 bool IsQuality(const std::string& metric) {
-  for (const char* name : {"top1", "accuracy", "top5", "rank1", "f1", "miou"}) {
+  for (const char* name :
+       {"top1", "accuracy", "top5", "rank1", "tar_at_far_1e-3", "f1", "miou"}) {
     if (metric == name || absl::EndsWith(metric, std::string(".") + name)) {
       return true;
     }

@@ -56,6 +56,9 @@ TEST(JobViewTest, NamesAreForPeople) {
   EXPECT_EQ(PhaseTitle(v1::Job::BASELINE_EVALUATION), "Baseline evaluation");
   EXPECT_EQ(PhaseTitle(v1::Job::QAT), "Quantization-aware training");
   EXPECT_TRUE(IsQuality("compressed.top1"));
+  EXPECT_TRUE(IsQuality("compressed.tar_at_far_1e-3"));
+  // Less of it is better.
+  EXPECT_FALSE(IsQuality("compressed.eer"));
   EXPECT_FALSE(IsQuality("loss"));
   EXPECT_FALSE(IsQuality("notop1"));
 }

@@ -32,7 +32,8 @@ struct Result {
   std::string metric;
   std::optional<double> metric_before;
   std::optional<double> metric_after;
-  // Share of samples on which the exported file answers as the trained model.
+  // Share of samples on which the exported file answers as the trained model;
+  // of embeddings the mean cosine between the two.
   std::optional<double> agreement;
   std::vector<GateResult> gates;
   std::vector<std::string> warnings;

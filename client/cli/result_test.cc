@@ -40,6 +40,17 @@ TEST(ResultTest, ReadsTheReportWithNumbersAsStringsToo) {
             "  warning: slower\n");
 }
 
+TEST(ResultTest, OfEmbeddingsAccuracyAndCosineAreShown) {
+  const Result result = ReadReport(Passed(), R"({
+    "baseline": {"metrics": {"accuracy": 0.98, "eer": 0.064, "rank1": 0.99}},
+    "compressed": {"metrics": {"accuracy": 0.97, "eer": 0.065, "rank1": 0.98}},
+    "agreement": {"cosine": 0.9998}})");
+  EXPECT_EQ(result.metric, "accuracy");
+  EXPECT_EQ(result.metric_before, 0.98);
+  EXPECT_EQ(result.metric_after, 0.97);
+  EXPECT_EQ(result.agreement, 0.9998);
+}
+
 TEST(ResultTest, WhatWasNotMeasuredStaysAbsent) {
   const Result result =
       ReadReport(Passed(), R"({"compressed": {"size_bytes": 5}})");

@@ -244,7 +244,7 @@ absl::Status CheckQatData(const Checker& check, const v1::Quantize& quantize) {
                        "without labels the loss against the teacher is given: "
                        "leave out 'kd', or set qat_data to labeled");
   }
-  if (quantize.has_label_smoothing()) {
+  if (quantize.label_smoothing() > 0) {
     return check.Error("label_smoothing", "UNUSED_KEY",
                        "there are no labels to smooth");
   }

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/recipe/checker.h"
 #include "common/recipe/quantize_ranges.h"
+#include "common/recipe/task_ranges.h"
 #include "common/recipe/training_ranges.h"
 #include "common/status_macros.h"
 
@@ -215,8 +216,11 @@ absl::Status CheckGates(const ParsedRecipe& parsed) {
   CONDENSE_RETURN_IF_ERROR(check.Range("max_size_bytes",
                                        gates.has_max_size_bytes(),
                                        gates.max_size_bytes(), 1, 1e15));
-  return check.Range("max_latency_ms", gates.has_max_latency_ms(),
-                     gates.max_latency_ms(), 0, 1e9, true);
+  CONDENSE_RETURN_IF_ERROR(check.Range("max_latency_ms",
+                                       gates.has_max_latency_ms(),
+                                       gates.max_latency_ms(), 0, 1e9, true));
+  return check.Range("max_eer_increase", gates.has_max_eer_increase(),
+                     gates.max_eer_increase(), -1, 1);
 }
 
 absl::Status CheckRecipe(const ParsedRecipe& parsed) {
@@ -244,6 +248,7 @@ absl::Status CheckRecipe(const ParsedRecipe& parsed) {
                          absl::StatusCode::kUnimplemented);
     }
   }
+  CONDENSE_RETURN_IF_ERROR(CheckTask(parsed));
   return CheckGates(parsed);
 }
 

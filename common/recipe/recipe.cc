@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/recipe/quantize_ranges.h"
 #include "common/recipe/ranges.h"
+#include "common/recipe/task_ranges.h"
 #include "common/status_macros.h"
 
 namespace condense::recipe {
@@ -139,9 +140,10 @@ void ResolveLrShape(v1::LrSchedule schedule, v1::LrShape* shape) {
   }
 }
 
-void ResolveEarlyStop(v1::EarlyStop* stop) {
+void ResolveEarlyStop(v1::Recipe::Task task, v1::EarlyStop* stop) {
   if (stop->metric() == v1::EarlyStop::METRIC_UNSPECIFIED) {
-    stop->set_metric(v1::EarlyStop::TOP1);
+    stop->set_metric(task == v1::Recipe::VERIFICATION ? v1::EarlyStop::ACCURACY
+                                                      : v1::EarlyStop::TOP1);
   }
   if (!stop->has_every_epochs()) stop->set_every_epochs(1);
   if (!stop->has_patience()) stop->set_patience(5);
@@ -150,7 +152,7 @@ void ResolveEarlyStop(v1::EarlyStop* stop) {
 
 // What finetune and qat share.
 template <typename Training>
-void ResolveTraining(double lr, Training* training) {
+void ResolveTraining(v1::Recipe::Task task, double lr, Training* training) {
   if (!training->has_batch_size()) training->set_batch_size(64);
   ResolveOptimizer(lr, training->mutable_optimizer());
   if (training->lr_schedule() == v1::LR_SCHEDULE_UNSPECIFIED) {
@@ -163,7 +165,7 @@ void ResolveTraining(double lr, Training* training) {
     training->mutable_ema()->set_decay(0.999);
   }
   if (training->has_early_stop()) {
-    ResolveEarlyStop(training->mutable_early_stop());
+    ResolveEarlyStop(task, training->mutable_early_stop());
   }
   v1::Divergence* divergence = training->mutable_divergence();
   if (!divergence->has_factor()) divergence->set_factor(10);
@@ -234,7 +236,7 @@ void ResolveStepwise(v1::Quantize* quantize) {
   }
 }
 
-void ResolveQuantize(v1::Quantize* quantize) {
+void ResolveQuantize(v1::Recipe::Task task, v1::Quantize* quantize) {
   v1::WeightQuantization* weights = quantize->mutable_weights();
   if (weights->scheme() == v1::SCHEME_UNSPECIFIED) {
     weights->set_scheme(v1::SYMMETRIC);
@@ -262,9 +264,11 @@ void ResolveQuantize(v1::Quantize* quantize) {
   if (quantize->mode() != v1::Quantize::PTQ) {
     if (!quantize->has_epochs()) quantize->set_epochs(1);
     if (quantize->qat_data() == v1::Quantize::QAT_DATA_UNSPECIFIED) {
-      quantize->set_qat_data(v1::Quantize::LABELED);
+      quantize->set_qat_data(task == v1::Recipe::VERIFICATION
+                                 ? v1::Quantize::UNLABELED
+                                 : v1::Quantize::LABELED);
     }
-    ResolveTraining(0.001, quantize);
+    ResolveTraining(task, 0.001, quantize);
     v1::Qat* qat = quantize->mutable_qat();
     if (qat->batch_norm() == v1::Qat::BATCH_NORM_UNSPECIFIED) {
       qat->set_batch_norm(v1::Qat::FOLDED);
@@ -296,6 +300,7 @@ absl::Status ApplyGateOverrides(const std::map<std::string, std::string>& gates,
   absl::Status status = YamlToProto(text + "}", Planned(), &overrides.recipe,
                                     &overrides.positions);
   if (status.ok()) status = CheckGates(overrides);
+  if (status.ok()) status = CheckGatesOfTask(overrides, recipe->task());
   if (!status.ok()) {
     const ErrorDetail detail = ErrorDetailOf(status);
     return MakeError(status.code(), ErrorReason(status),
@@ -319,8 +324,12 @@ void ResolveRecipe(v1::Recipe* recipe) {
   }
   for (v1::Stage& stage : *recipe->mutable_stages()) {
     if (stage.has_prune()) ResolvePrune(stage.mutable_prune());
-    if (stage.has_finetune()) ResolveTraining(0.01, stage.mutable_finetune());
-    if (stage.has_quantize()) ResolveQuantize(stage.mutable_quantize());
+    if (stage.has_finetune()) {
+      ResolveTraining(recipe->task(), 0.01, stage.mutable_finetune());
+    }
+    if (stage.has_quantize()) {
+      ResolveQuantize(recipe->task(), stage.mutable_quantize());
+    }
   }
   recipe->mutable_gates();
   if (!recipe->has_seed()) recipe->set_seed(17);

@@ -25,7 +25,8 @@ struct ParsedRecipe {
 absl::StatusOr<ParsedRecipe> ParseRecipe(absl::string_view text);
 
 // Replaces or adds gates by key name ("max_accuracy_drop": "0.01").
-// INVALID_ARGUMENT: UNKNOWN_KEY, WRONG_TYPE or OUT_OF_RANGE.
+// INVALID_ARGUMENT: UNKNOWN_KEY, WRONG_TYPE or OUT_OF_RANGE;
+// UNSUPPORTED_COMBINATION where the recipe's task does not have the figure.
 absl::Status ApplyGateOverrides(const std::map<std::string, std::string>& gates,
                                 v1::Recipe* recipe);
 
