@@ -5,14 +5,13 @@
 // there.
 
 #include <cstdio>
-#include <optional>
 
 #include "tests/testing/shared_dir.h"
 #include "workers/engine/data/loader.h"
-#include "workers/engine/evaluation/verification.h"
+#include "workers/engine/evaluation/embedded_samples.h"
 #include "workers/engine/pipeline/load_model.h"
 #include "workers/engine/runtime/executor.h"
-#include "workers/engine/training/trainer.h"
+#include "workers/engine/training/evaluate.h"
 
 namespace condense {
 namespace {
@@ -38,37 +37,28 @@ int Main(int argc, char** argv) {
   auto model = runtime::Executor::Create(*graph);
   if (!model.ok()) return 1;
   data::Loader loader(dataset->get(), Options());
-  evaluation::Embeddings embeddings;
-  std::vector<int64_t> labels;
-  const torch::NoGradGuard no_grad;
-  for (;;) {
-    const auto batch = loader.Next();
-    if (!batch.ok()) return 1;
-    if (!batch->has_value()) break;
-    const auto outputs =
-        (*model)->Run({training::ToTensors(**batch, torch::kCPU).x});
-    if (!outputs.ok()) {
-      std::fprintf(stderr, "%s\n", outputs.status().ToString().c_str());
-      return 1;
-    }
-    const torch::Tensor rows = (*outputs)[0].flatten(1).contiguous();
-    embeddings.size = rows.size(1);
-    embeddings.count += rows.size(0);
-    const float* begin = rows.data_ptr<float>();
-    embeddings.values.insert(embeddings.values.end(), begin,
-                             begin + rows.numel());
-    labels.insert(labels.end(), (*batch)->labels.begin(),
-                  (*batch)->labels.end());
+  evaluation::EmbeddedSamples faces;
+  const absl::Status status = training::RunEpoch(
+      model->get(), &loader, [&](const auto& batch, const auto& outputs) {
+        const torch::Tensor rows = outputs[0].flatten(1).contiguous();
+        for (int64_t i = 0; i < batch.count; ++i) {
+          faces.Add(batch.indices[i], rows.data_ptr<float>() + i * rows.size(1),
+                    rows.size(1));
+        }
+        return absl::OkStatus();
+      });
+  if (!status.ok()) {
+    std::fprintf(stderr, "%s\n", status.ToString().c_str());
+    return 1;
   }
-  const auto pairs = evaluation::ScoreAllPairs(embeddings, labels);
+  const auto figures = evaluation::MeasureVerification(faces, **dataset, 17);
   std::printf(
-      "{\"benchmark\":\"face_verification\",\"images\":%d,\"pairs\":%zu,"
+      "{\"benchmark\":\"face_verification\",\"images\":%d,\"pairs\":%d,"
       "\"eer\":%.4f,\"tar_at_far_1e-3\":%.4f,\"accuracy\":%.4f,"
       "\"rank1\":%.4f}\n",
-      static_cast<int>(embeddings.count), pairs.size(),
-      *evaluation::EqualErrorRate(pairs),
-      *evaluation::TrueAcceptsAt(1e-3, pairs), *evaluation::FoldAccuracy(pairs),
-      *evaluation::Rank1(embeddings, labels));
+      static_cast<int>(faces.embeddings.count),
+      static_cast<int>(figures.pairs.same + figures.pairs.different),
+      *figures.eer, *figures.tar_at_far_1e3, *figures.accuracy, *figures.rank1);
   return 0;
 }
 

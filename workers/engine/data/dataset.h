@@ -50,6 +50,12 @@ class Dataset {
   virtual int64_t num_classes() const = 0;
   // INVALID_ARGUMENT with reason CORRUPT_IMAGE and the file's name.
   virtual absl::StatusOr<Sample> Get(int64_t index) const = 0;
+  // Sample::label, decoded only where the data does not tell it otherwise
+  // (kNoLabel then for what is corrupt).
+  virtual int64_t LabelOf(int64_t index) const {
+    const absl::StatusOr<Sample> sample = Get(index);
+    return sample.ok() ? sample->label : kNoLabel;
+  }
 
   // In order of label; empty where the data has numbers only.
   const std::vector<std::string>& class_names() const { return class_names_; }

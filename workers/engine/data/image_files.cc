@@ -32,7 +32,7 @@ absl::StatusOr<Sample> ImageFiles::Get(int64_t index) const {
     return DataError("CORRUPT_IMAGE", absl::StrCat(tree_->name(), "/", file),
                      sample.status().message());
   }
-  sample->label = Aligned(labels_[index]);
+  sample->label = LabelOf(index);
   return sample;
 }
 

@@ -30,6 +30,9 @@ class ImageFiles : public Dataset {
   int64_t size() const override { return static_cast<int64_t>(files_.size()); }
   int64_t num_classes() const override;
   absl::StatusOr<Sample> Get(int64_t index) const override;
+  int64_t LabelOf(int64_t index) const override {
+    return Aligned(labels_[index]);
+  }
 
  private:
   const std::shared_ptr<const FileTree> tree_;

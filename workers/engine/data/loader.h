@@ -78,6 +78,9 @@ class Loader {
   int64_t num_samples() const;
   int64_t batches_per_epoch() const;
   const Dataset& dataset() const { return *dataset_; }
+  // Places in the data set of all its samples, rising: what batches name, but
+  // for those that are corrupt.
+  const std::vector<int64_t>& indices() const { return subset_; }
 
   // Starts (again) at this batch of this epoch; what comes before is not
   // decoded.

@@ -21,6 +21,7 @@ class PackedImages : public Dataset {
   int64_t size() const override { return static_cast<int64_t>(labels_.size()); }
   int64_t num_classes() const override { return classes_; }
   absl::StatusOr<Sample> Get(int64_t index) const override;
+  int64_t LabelOf(int64_t index) const override { return labels_[index]; }
 
   // As many as before. Not while a loader reads them.
   void ReplacePixels(std::string pixels) { pixels_ = std::move(pixels); }

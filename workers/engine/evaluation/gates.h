@@ -5,19 +5,24 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
+
 namespace condense::evaluation {
 
 // The recipe's bounds; absent: not asked for.
 struct Bounds {
   std::optional<double> max_accuracy_drop;
+  std::optional<double> max_eer_increase;
   std::optional<double> max_size_bytes;
   std::optional<double> max_latency_ms;
 };
 
 // What was measured of baseline and artifact.
 struct Figures {
-  double accuracy_before = 0;
-  double accuracy_after = 0;
+  std::optional<double> accuracy_before;
+  std::optional<double> accuracy_after;
+  std::optional<double> eer_before;
+  std::optional<double> eer_after;
   double size_bytes = 0;
   double latency_ms = 0;
   bool latency_estimated = false;
@@ -31,8 +36,10 @@ struct GateResult {
   bool estimated = false;
 };
 
-std::vector<GateResult> CheckGates(const Bounds& bounds,
-                                   const Figures& figures);
+// INVALID_ARGUMENT with reason GATE_NOT_MEASURED and the gate's name where the
+// figure of a bound is absent: no gate passes unseen.
+absl::StatusOr<std::vector<GateResult>> CheckGates(const Bounds& bounds,
+                                                   const Figures& figures);
 
 // "PASSED", or the verdict of the first gate that failed: BELOW_ACCURACY,
 // TOO_LARGE, TOO_SLOW.

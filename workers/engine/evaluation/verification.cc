@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
@@ -19,61 +20,74 @@ void SortByScore(std::vector<ScoredPair>* pairs) {
             });
 }
 
-// The threshold with the most right answers; between two scores, so that it
-// does not hang on one.
-double BestThreshold(std::vector<ScoredPair> pairs) {
-  SortByScore(&pairs);
-  int64_t right = std::count_if(pairs.begin(), pairs.end(),
+// The threshold with the most right answers on all pairs but those from `begin`
+// to `end`; between two scores, so that it does not hang on one. `order` has
+// the places of all pairs, by falling score.
+double BestThreshold(const std::vector<ScoredPair>& pairs,
+                     const std::vector<int64_t>& order, int64_t begin,
+                     int64_t end) {
+  std::vector<ScoredPair> others;
+  others.reserve(pairs.size());
+  for (int64_t place : order) {
+    if (place < begin || place >= end) others.push_back(pairs[place]);
+  }
+  int64_t right = std::count_if(others.begin(), others.end(),
                                 [](const auto& pair) { return !pair.same; });
   int64_t best = right;
-  double threshold = pairs.front().score + 1;
-  for (size_t i = 0; i < pairs.size(); ++i) {
-    right += pairs[i].same ? 1 : -1;
-    const bool last = i + 1 == pairs.size();
-    if (!last && pairs[i + 1].score == pairs[i].score) continue;
+  double threshold = others.front().score + 1;
+  for (size_t i = 0; i < others.size(); ++i) {
+    right += others[i].same ? 1 : -1;
+    const bool last = i + 1 == others.size();
+    if (!last && others[i + 1].score == others[i].score) continue;
     if (right <= best) continue;
     best = right;
     threshold =
-        last ? pairs[i].score : (pairs[i].score + pairs[i + 1].score) / 2;
+        last ? others[i].score : (others[i].score + others[i + 1].score) / 2;
   }
   return threshold;
+}
+
+double Dot(const float* a, const float* b, int64_t size) {
+  double dot = 0;
+  for (int64_t i = 0; i < size; ++i) dot += double{a[i]} * b[i];
+  return dot;
+}
+
+// Of each row.
+std::vector<double> Norms(const Embeddings& embeddings) {
+  std::vector<double> norms(embeddings.count);
+  for (int64_t i = 0; i < embeddings.count; ++i) {
+    norms[i] =
+        std::sqrt(Dot(embeddings.row(i), embeddings.row(i), embeddings.size));
+  }
+  return norms;
+}
+
+double Cosine(double dot, double norm) {
+  return norm > 0 && std::isfinite(norm) ? dot / norm : 0;
+}
+
+// CosineScore of two rows whose norms are known.
+double Score(const Embeddings& embeddings, const std::vector<double>& norms,
+             int64_t a, int64_t b) {
+  return Cosine(Dot(embeddings.row(a), embeddings.row(b), embeddings.size),
+                norms[a] * norms[b]);
 }
 
 }  // namespace
 
 double CosineScore(const float* a, const float* b, int64_t size) {
-  double dot = 0, aa = 0, bb = 0;
-  for (int64_t i = 0; i < size; ++i) {
-    dot += double{a[i]} * b[i];
-    aa += double{a[i]} * a[i];
-    bb += double{b[i]} * b[i];
-  }
-  const double norm = std::sqrt(aa) * std::sqrt(bb);
-  return norm > 0 ? dot / norm : 0;
+  return Cosine(Dot(a, b, size),
+                std::sqrt(Dot(a, a, size)) * std::sqrt(Dot(b, b, size)));
 }
 
 std::vector<ScoredPair> ScorePairs(const Embeddings& embeddings,
                                    const std::vector<data::Pair>& pairs) {
+  const std::vector<double> norms = Norms(embeddings);
   std::vector<ScoredPair> scored;
   scored.reserve(pairs.size());
   for (const data::Pair& pair : pairs) {
-    scored.push_back({CosineScore(embeddings.row(pair.a),
-                                  embeddings.row(pair.b), embeddings.size),
-                      pair.same});
-  }
-  return scored;
-}
-
-std::vector<ScoredPair> ScoreAllPairs(const Embeddings& embeddings,
-                                      const std::vector<int64_t>& labels) {
-  std::vector<ScoredPair> scored;
-  scored.reserve(embeddings.count * (embeddings.count - 1) / 2);
-  for (int64_t i = 0; i < embeddings.count; ++i) {
-    for (int64_t j = i + 1; j < embeddings.count; ++j) {
-      scored.push_back(
-          {CosineScore(embeddings.row(i), embeddings.row(j), embeddings.size),
-           labels[i] == labels[j]});
-    }
+    scored.push_back({Score(embeddings, norms, pair.a, pair.b), pair.same});
   }
   return scored;
 }
@@ -134,38 +148,43 @@ absl::StatusOr<double> FoldAccuracy(const std::vector<ScoredPair>& pairs,
         absl::StatusCode::kInvalidArgument, "TOO_FEW_PAIRS",
         absl::StrCat("there are ", count, " pairs for ", folds, " folds"));
   }
+  std::vector<int64_t> order(count);
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    return pairs[a].score > pairs[b].score;
+  });
   double sum = 0;
   for (int64_t fold = 0; fold < folds; ++fold) {
-    const auto begin = pairs.begin() + count * fold / folds;
-    const auto end = pairs.begin() + count * (fold + 1) / folds;
-    std::vector<ScoredPair> others(pairs.begin(), begin);
-    others.insert(others.end(), end, pairs.end());
-    const double threshold = BestThreshold(std::move(others));
-    const auto right = std::count_if(begin, end, [&](const ScoredPair& pair) {
-      return (pair.score >= threshold) == pair.same;
-    });
+    const int64_t begin = count * fold / folds;
+    const int64_t end = count * (fold + 1) / folds;
+    const double threshold = BestThreshold(pairs, order, begin, end);
+    const auto right = std::count_if(
+        pairs.begin() + begin, pairs.begin() + end, [&](const auto& pair) {
+          return (pair.score >= threshold) == pair.same;
+        });
     sum += static_cast<double>(right) / static_cast<double>(end - begin);
   }
   return sum / folds;
 }
 
 std::optional<double> Rank1(const Embeddings& embeddings,
-                            const std::vector<int64_t>& labels) {
+                            const std::vector<int64_t>& labels, int64_t most) {
   std::map<int64_t, int64_t> of_label;
   for (int64_t label : labels) ++of_label[label];
+  const std::vector<double> norms = Norms(embeddings);
+  const int64_t count = embeddings.count;
+  const int64_t step = 1 + count * count / std::max<int64_t>(1, most);
   int64_t tried = 0, found = 0;
-  for (int64_t i = 0; i < embeddings.count; ++i) {
+  for (int64_t i = 0; i < count; i += step) {
     if (of_label[labels[i]] < 2) continue;
     double best = -2;
     int64_t nearest = 0;
-    for (int64_t j = 0; j < embeddings.count; ++j) {
+    for (int64_t j = 0; j < count; ++j) {
       if (j == i) continue;
-      const double score =
-          CosineScore(embeddings.row(i), embeddings.row(j), embeddings.size);
-      if (score > best) {
-        best = score;
-        nearest = j;
-      }
+      const double score = Score(embeddings, norms, i, j);
+      if (score <= best) continue;
+      best = score;
+      nearest = j;
     }
     ++tried;
     found += labels[nearest] == labels[i];

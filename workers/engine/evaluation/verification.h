@@ -23,7 +23,7 @@ struct Embeddings {
   const float* row(int64_t index) const { return values.data() + index * size; }
 };
 
-// dot(a, b) / (|a| |b|), from -1 to 1; 0 where one of them is 0.
+// dot(a, b) / (|a| |b|), from -1 to 1; 0 where one of them is 0 or not finite.
 double CosineScore(const float* a, const float* b, int64_t size);
 
 struct ScoredPair {
@@ -31,13 +31,9 @@ struct ScoredPair {
   bool same = false;
 };
 
-// Of a pair list, in its order.
+// Of pairs of rows, in their order.
 std::vector<ScoredPair> ScorePairs(const Embeddings& embeddings,
                                    const std::vector<data::Pair>& pairs);
-// Of each two samples; they show the same when their labels are equal.
-std::vector<ScoredPair> ScoreAllPairs(const Embeddings& embeddings,
-                                      const std::vector<int64_t>& labels);
-
 // Shares of the different and of the same pairs with at least this score.
 struct RocPoint {
   double threshold = 0;
@@ -53,7 +49,8 @@ absl::StatusOr<std::vector<RocPoint>> Roc(std::vector<ScoredPair> pairs);
 // line between the two points of the curve around it.
 absl::StatusOr<double> EqualErrorRate(const std::vector<ScoredPair>& pairs);
 
-// The most true accepts with at most this share of false accepts.
+// The most true accepts with at most this share of false accepts; with fewer
+// different pairs than 1 / false_accepts, without any.
 absl::StatusOr<double> TrueAcceptsAt(double false_accepts,
                                      const std::vector<ScoredPair>& pairs);
 
@@ -65,9 +62,12 @@ absl::StatusOr<double> FoldAccuracy(const std::vector<ScoredPair>& pairs,
                                     int folds = 10);
 
 // The share of samples whose nearest other sample (by cosine) has their label,
-// among those that have another one with it; absent where none has.
+// among those that have another one with it; absent where none has. Where that
+// takes more than `most` comparisons, of every so manieth sample alone, each
+// against all.
 std::optional<double> Rank1(const Embeddings& embeddings,
-                            const std::vector<int64_t>& labels);
+                            const std::vector<int64_t>& labels,
+                            int64_t most = 20'000'000);
 
 }  // namespace condense::evaluation
 

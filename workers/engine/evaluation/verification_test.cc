@@ -1,5 +1,6 @@
 #include "workers/engine/evaluation/verification.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "common/error.h"
@@ -25,7 +26,7 @@ TEST(CosineScoreTest, IsTheCosineOfTheAngle) {
   EXPECT_EQ(CosineScore(x, zero, 2), 0);
 }
 
-TEST(ScorePairsTest, FollowsTheListAndTheLabels) {
+TEST(ScorePairsTest, FollowsTheList) {
   const Embeddings embeddings = {{1, 0, 0, 1, 2, 0}, 3, 2};
   const auto listed = ScorePairs(
       embeddings, {{.a = 0, .b = 2, .same = true}, {.a = 1, .b = 2}});
@@ -34,12 +35,14 @@ TEST(ScorePairsTest, FollowsTheListAndTheLabels) {
   EXPECT_TRUE(listed[0].same);
   EXPECT_EQ(listed[1].score, 0);
   EXPECT_FALSE(listed[1].same);
-  const auto all = ScoreAllPairs(embeddings, {7, 8, 7});
-  ASSERT_EQ(all.size(), 3u);
-  EXPECT_FALSE(all[0].same);
-  EXPECT_TRUE(all[1].same);
-  EXPECT_EQ(all[1].score, 1);
-  EXPECT_FALSE(all[2].same);
+}
+
+TEST(ScorePairsTest, WhatIsNotFiniteScoresZero) {
+  const Embeddings embeddings = {{NAN, 0, 1, 1, INFINITY, 1}, 3, 2};
+  for (const ScoredPair& pair :
+       ScorePairs(embeddings, {{.a = 0, .b = 1}, {.a = 1, .b = 2}})) {
+    EXPECT_EQ(pair.score, 0);
+  }
 }
 
 TEST(RocTest, HasOnePointForEachScore) {
@@ -95,6 +98,11 @@ TEST(FoldAccuracyTest, TakesEachThresholdFromTheOtherFolds) {
     easy.push_back({i % 2 == 0 ? .8 + i * .001 : .2 + i * .001, i % 2 == 0});
   }
   EXPECT_DOUBLE_EQ(*FoldAccuracy(easy), 1);
+  // Whatever their order: the list itself is sorted by kind.
+  std::vector<ScoredPair> sorted = easy;
+  std::stable_partition(sorted.begin(), sorted.end(),
+                        [](const ScoredPair& pair) { return pair.same; });
+  EXPECT_DOUBLE_EQ(*FoldAccuracy(sorted), 1);
   // A pair above all others is wrong wherever it is tested: half of its fold.
   easy[18].same = false;
   EXPECT_DOUBLE_EQ(*FoldAccuracy(easy), 0.95);
@@ -124,6 +132,9 @@ TEST(Rank1Test, CountsTheNearestOtherSampleOfThoseThatHaveAMate) {
   // Of 60 and 70 one belongs to 0 now: 0 and 70 find 10 and 60.
   EXPECT_DOUBLE_EQ(*Rank1(embeddings, {1, 1, 2, 1, 3}), 2.0 / 3);
   EXPECT_FALSE(Rank1(embeddings, {1, 2, 3, 4, 5}).has_value());
+  // At most 12 of 25 comparisons: samples 0 and 3 alone, of which 0 finds its
+  // mate.
+  EXPECT_DOUBLE_EQ(*Rank1(embeddings, {1, 1, 2, 1, 3}, 12), 0.5);
 }
 
 }  // namespace

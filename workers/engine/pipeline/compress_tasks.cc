@@ -110,7 +110,8 @@ absl::Status GroupQuantizers(RunContext* context, const v1::Quantize& quantize,
     for (const auto& layer : layers) grids.push_back({layer.grid});
     CONDENSE_ASSIGN_OR_RETURN(
         const auto losses,
-        MeasureLosses(quantization::WithoutQuantizers(*graph), layers, grids,
+        MeasureLosses(context->job().recipe().task(),
+                      quantization::WithoutQuantizers(*graph), layers, grids,
                       quantize, loader, context->job().device(),
                       static_cast<uint64_t>(context->job().recipe().seed())));
     const bool robust = quantize.blocks().order() == v1::Blocks::ROBUST_FIRST;

@@ -12,6 +12,7 @@
 #include "workers/engine/export/onnx.h"
 #include "workers/engine/graph/cost.h"
 #include "workers/engine/graph/infer_shapes.h"
+#include "workers/engine/pipeline/evaluator.h"
 #include "workers/engine/pipeline/layer_table.h"
 #include "workers/engine/pipeline/provenance.h"
 #include "workers/engine/pipeline/roofline.h"
@@ -37,14 +38,25 @@ struct Finish {
   quantization::LoweredGraph lowered;
   std::string bytes;
   Verification verification;
-  std::optional<training::Accuracy> accuracy;
+  // On the evaluation data, if there is any.
+  std::optional<training::Measurement> figures;
+  // Verification only.
+  std::optional<report::Embedding> embedding;
 };
 
-std::map<std::string, double> MetricsOf(const training::Accuracy& accuracy) {
-  return {{"top1", accuracy.top1},
-          {"top5", accuracy.top5},
-          {"accuracy", accuracy.top1},
-          {"loss", accuracy.loss}};
+// What gates call accuracy is there under this name for each task.
+std::map<std::string, double> MetricsOf(const training::Measurement& measured) {
+  std::map<std::string, double> metrics = measured.metrics;
+  const std::optional<double> top1 = measured.Find("top1");
+  if (top1.has_value()) metrics["accuracy"] = *top1;
+  return metrics;
+}
+
+std::optional<double> Metric(const report::ModelFigures& figures,
+                             const char* name) {
+  const auto it = figures.metrics.find(name);
+  if (it == figures.metrics.end()) return std::nullopt;
+  return it->second;
 }
 
 std::optional<int> ColorBitsOf(const Job& job) {
@@ -87,8 +99,56 @@ absl::Status Export(RunContext* context, Finish* finish) {
   return absl::OkStatus();
 }
 
-// Runs the file, and measures accuracy on all samples: by the file itself where
-// it saw them all, else by its simulation.
+// The file's own figures, where it saw all evaluation data.
+std::optional<training::Measurement> FileFigures(const Job& job,
+                                                 const data::Loader& eval,
+                                                 const Finish& finish) {
+  const Verification& found = finish.verification;
+  if (found.agreement.samples < eval.num_samples()) return std::nullopt;
+  return job.verifies() ? VerificationFiguresOf(job, found.embeddings)
+                        : found.file;
+}
+
+// Measures accuracy on all samples: by the file itself where it saw them all,
+// else by its simulation.
+absl::Status MeasureAccuracy(RunContext* context, data::Loader* eval,
+                             Finish* finish) {
+  const Job& job = context->job();
+  finish->figures = FileFigures(job, *eval, *finish);
+  if (finish->figures.has_value()) return absl::OkStatus();
+  CONDENSE_ASSIGN_OR_RETURN(
+      Evaluated found, EvaluateGraph(job, finish->simulation, eval, [context] {
+        return context->Interrupted();
+      }));
+  finish->figures = std::move(found.figures);
+  finish->verification.embeddings = std::move(found.embeddings);
+  context->narrator().Warn(
+      "ACCURACY_OF_SIMULATION",
+      absl::StrFormat("accuracy on all %d samples is that of the simulation; "
+                      "the file itself was run on %d of them",
+                      finish->figures->samples,
+                      finish->verification.agreement.samples));
+  return absl::OkStatus();
+}
+
+// Compares what accuracy was measured on with the original's embeddings.
+absl::Status CompareWithOriginal(RunContext* context, const data::Loader& eval,
+                                 Finish* finish) {
+  CONDENSE_ASSIGN_OR_RETURN(const evaluation::EmbeddedSamples* original,
+                            context->OriginalEmbeddings());
+  const evaluation::EmbeddedSamples& own = finish->verification.embeddings;
+  const auto likeness = evaluation::CompareEmbeddings(own, *original);
+  if (!likeness.has_value()) return absl::OkStatus();
+  const evaluation::PairCounts pairs = evaluation::Count(evaluation::PairsAmong(
+      eval.dataset(), own.places,
+      static_cast<uint64_t>(context->job().recipe().seed())));
+  finish->embedding = report::Embedding{own.embeddings.size, likeness->samples,
+                                        likeness->mean,      likeness->min,
+                                        pairs.same,          pairs.different};
+  return absl::OkStatus();
+}
+
+// Runs the file, and measures it.
 absl::Status Measure(RunContext* context, Finish* finish) {
   context->narrator().Phase(v1::Job::VERIFYING);
   const Job& job = context->job();
@@ -99,6 +159,7 @@ absl::Status Measure(RunContext* context, Finish* finish) {
                         : static_cast<int>(std::thread::hardware_concurrency());
   options.samples =
       AffordableSamples(graph::CostOf(finish->lowered.graph).macs);
+  options.embeddings = job.verifies();
   options.interrupted = [context] { return context->Interrupted(); };
   auto eval = job.EvalLoader();
   auto other = eval == nullptr ? job.CalibrationLoader() : nullptr;
@@ -112,30 +173,15 @@ absl::Status Measure(RunContext* context, Finish* finish) {
                              "random inputs");
   }
   if (eval == nullptr) return absl::OkStatus();
-  if (finish->verification.agreement.samples >= eval->num_samples()) {
-    finish->accuracy = finish->verification.file;
-    return absl::OkStatus();
-  }
-  CONDENSE_ASSIGN_OR_RETURN(
-      auto executor,
-      runtime::Executor::Create(finish->simulation, {.device = job.device()}));
-  CONDENSE_ASSIGN_OR_RETURN(
-      finish->accuracy, training::Evaluate(executor.get(), eval.get(),
-                                           [context](const auto&, const auto&) {
-                                             return context->Interrupted();
-                                           }));
-  context->narrator().Warn(
-      "ACCURACY_OF_SIMULATION",
-      absl::StrFormat("accuracy on all %d samples is that of the simulation; "
-                      "the file itself was run on %d of them",
-                      finish->accuracy->samples,
-                      finish->verification.agreement.samples));
-  return absl::OkStatus();
+  CONDENSE_RETURN_IF_ERROR(MeasureAccuracy(context, eval.get(), finish));
+  return job.verifies() ? CompareWithOriginal(context, *eval, finish)
+                        : absl::OkStatus();
 }
 
-report::ModelFigures FiguresOf(const graph::Graph& graph, int64_t size_bytes,
-                               const v1::DeviceProfile& profile,
-                               const std::optional<training::Accuracy>& found) {
+report::ModelFigures FiguresOf(
+    const graph::Graph& graph, int64_t size_bytes,
+    const v1::DeviceProfile& profile,
+    const std::optional<training::Measurement>& found) {
   report::ModelFigures figures;
   if (found.has_value()) figures.metrics = MetricsOf(*found);
   const graph::Cost cost = graph::CostOf(graph);
@@ -151,23 +197,28 @@ report::ModelFigures FiguresOf(const graph::Graph& graph, int64_t size_bytes,
   return figures;
 }
 
-void CheckGates(const Job& job, report::Report* report) {
+absl::Status CheckGates(const Job& job, report::Report* report) {
   evaluation::Figures figures;
-  figures.accuracy_before = report->baseline.metrics["top1"];
-  figures.accuracy_after = report->compressed.metrics["top1"];
+  figures.accuracy_before = Metric(report->baseline, "accuracy");
+  figures.accuracy_after = Metric(report->compressed, "accuracy");
+  figures.eer_before = Metric(report->baseline, "eer");
+  figures.eer_after = Metric(report->compressed, "eer");
   figures.size_bytes = static_cast<double>(*report->compressed.size_bytes);
   figures.latency_ms = report->compressed.latency->p50_ms;
   figures.latency_estimated = true;
-  const std::vector<evaluation::GateResult> gates =
-      evaluation::CheckGates(BoundsOf(job.recipe().gates()), figures);
+  CONDENSE_ASSIGN_OR_RETURN(
+      const std::vector<evaluation::GateResult> gates,
+      evaluation::CheckGates(BoundsOf(job.recipe().gates()), figures));
   report->verdict = evaluation::VerdictOf(gates);
   for (const evaluation::GateResult& gate : gates) {
     report->gates.push_back(
         {gate.name, gate.bound, gate.value, gate.passed, gate.estimated});
   }
+  return absl::OkStatus();
 }
 
-report::Report MakeReport(RunContext* context, const Finish& finish) {
+absl::StatusOr<report::Report> MakeReport(RunContext* context,
+                                          const Finish& finish) {
   const Job& job = context->job();
   const RunState& state = context->state();
   report::Report report;
@@ -178,7 +229,7 @@ report::Report MakeReport(RunContext* context, const Finish& finish) {
       FiguresOf(job.model(), job.model_bytes(), finish.profile, state.baseline);
   report.compressed =
       FiguresOf(finish.lowered.graph, static_cast<int64_t>(finish.bytes.size()),
-                finish.profile, finish.accuracy);
+                finish.profile, finish.figures);
   if (*report.compressed.size_bytes >= job.model_bytes()) {
     context->narrator().Warn(
         "NOT_SMALLER",
@@ -186,12 +237,9 @@ report::Report MakeReport(RunContext* context, const Finish& finish) {
                         finish.profile.id(), *report.compressed.size_bytes,
                         job.model_bytes()));
   }
-  CheckGates(job, &report);
-  if (!finish.accuracy.has_value()) {
-    report.baseline.metrics.clear();
-    report.compressed.metrics.clear();
-  }
+  CONDENSE_RETURN_IF_ERROR(CheckGates(job, &report));
   report.agreement = finish.verification.agreement;
+  report.embedding = finish.embedding;
   report.layers = LayerTable(job.model(), finish.simulation, state.frozen,
                              state.weight_snr_db, finish.profile.id());
   for (const StageRow& row : state.rows) {
@@ -253,33 +301,35 @@ absl::Status Write(RunContext* context, const Finish& finish,
 
 void Tell(RunContext* context, const report::Report& report) {
   Narrator& narrator = context->narrator();
+  const auto tell = [&](const std::string& name,
+                        const std::optional<double>& value) {
+    if (!value.has_value()) return;
+    narrator.Metric(name, *value, std::nullopt, report.profile);
+  };
+  const bool classes = Metric(report.compressed, "top1").has_value();
   for (const auto& [name, value] : report.compressed.metrics) {
-    if (name != "accuracy") {
-      narrator.Metric("compressed." + name, value, std::nullopt,
-                      report.profile);
-    }
+    // The same figure under its general name.
+    if (name != "accuracy" || !classes) tell("compressed." + name, value);
   }
-  narrator.Metric("compressed.size_bytes",
-                  static_cast<double>(*report.compressed.size_bytes),
-                  std::nullopt, report.profile);
-  narrator.Metric("agreement.top1", *report.agreement->top1, std::nullopt,
-                  report.profile);
-  if (report.agreement->max_lsb.has_value()) {
-    narrator.Metric("agreement.max_lsb", *report.agreement->max_lsb,
-                    std::nullopt, report.profile);
-  }
+  tell("compressed.size_bytes",
+       static_cast<double>(*report.compressed.size_bytes));
+  tell("agreement.top1", report.agreement->top1);
+  tell("agreement.max_lsb", report.agreement->max_lsb);
+  if (!report.embedding.has_value()) return;
+  tell("embedding.cosine_mean", report.embedding->cosine_mean);
+  tell("embedding.cosine_min", report.embedding->cosine_min);
 }
 
 }  // namespace
 
 absl::StatusOr<v1::Artifact::Verdict> FinishProfile(
     RunContext* context, const v1::DeviceProfile& profile,
-    const graph::Graph& simulation,
-    const std::optional<training::Accuracy>& known) {
-  Finish finish = {profile, simulation, {}, {}, {}, known};
+    const graph::Graph& simulation) {
+  Finish finish = {profile, simulation, {}, {}, {}, {}, {}};
   CONDENSE_RETURN_IF_ERROR(Export(context, &finish));
   CONDENSE_RETURN_IF_ERROR(Measure(context, &finish));
-  const report::Report report = MakeReport(context, finish);
+  CONDENSE_ASSIGN_OR_RETURN(const report::Report report,
+                            MakeReport(context, finish));
   Tell(context, report);
   CONDENSE_RETURN_IF_ERROR(Write(context, finish, report));
   v1::Artifact::Verdict verdict = v1::Artifact::PASSED;

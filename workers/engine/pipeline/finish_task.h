@@ -1,8 +1,6 @@
 #ifndef CONDENSE_WORKERS_ENGINE_PIPELINE_FINISH_TASK_H_
 #define CONDENSE_WORKERS_ENGINE_PIPELINE_FINISH_TASK_H_
 
-#include <optional>
-
 #include "absl/status/statusor.h"
 #include "workers/engine/pipeline/run_context.h"
 
@@ -10,12 +8,10 @@ namespace condense::pipeline {
 
 // Exports `simulation` for one profile, reads the file back and verifies it,
 // and writes JOB_DIR/artifacts/PROFILE: model, report, recipe, tensors and
-// provenance. `known`: the simulation's figures on all evaluation data, if they
-// were measured before. Returns the verdict.
+// provenance. Returns the verdict.
 absl::StatusOr<v1::Artifact::Verdict> FinishProfile(
     RunContext* context, const v1::DeviceProfile& profile,
-    const graph::Graph& simulation,
-    const std::optional<training::Accuracy>& known);
+    const graph::Graph& simulation);
 
 }  // namespace condense::pipeline
 

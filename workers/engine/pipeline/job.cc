@@ -273,6 +273,7 @@ bool Job::HasLabels(const std::string& source) const {
 }
 
 bool Job::trains_without_labels() const {
+  if (verifies()) return true;
   bool without = false;
   for (const v1::Stage& stage : resolved_.stages()) {
     if (stage.has_finetune()) return false;
@@ -292,7 +293,9 @@ data::LoaderOptions Job::LoaderOptionsOf(const v1::DataSource& source,
   options.preprocess = PreprocessOf(resolved_.data().preprocess());
   options.shape = input_shape_;
   const bool evaluates = source.source() == resolved_.data().eval().source();
-  if (evaluates || !trains_without_labels()) options.num_classes = num_classes_;
+  if (!verifies() && (evaluates || !trains_without_labels())) {
+    options.num_classes = num_classes_;
+  }
   options.max_corrupt = source.max_corrupt();
   options.on_corrupt = [this, name = source.source()](const std::string& what) {
     corrupt_[name].insert(what);
@@ -335,7 +338,10 @@ std::unique_ptr<data::Loader> Job::SyntheticLoader(int64_t batch_size) const {
   return SyntheticLoaderOf(resolved_.data().train(), batch_size, true);
 }
 std::unique_ptr<data::Loader> Job::EvalLoader() const {
-  if (!HasLabels(resolved_.data().eval().source())) return nullptr;
+  const std::string& source = resolved_.data().eval().source();
+  const bool pairs =
+      verifies() && Data(source) != nullptr && !Data(source)->pairs().empty();
+  if (!pairs && !HasLabels(source)) return nullptr;
   return LoaderOf(resolved_.data().eval(), kEvalBatch, false);
 }
 std::unique_ptr<data::Loader> Job::CalibrationLoader() const {

@@ -58,6 +58,8 @@ class Job {
   const RankPlan& ranks() const { return ranks_; }
   // Of the model's input; the first axis is the batch.
   const data::InputShape& input_shape() const { return input_shape_; }
+  // The task is verification: the first output is an embedding, not classes.
+  bool verifies() const { return resolved_.task() == v1::Recipe::VERIFICATION; }
   // Columns of the model's first output; 0 if it is not [N, classes].
   int64_t num_classes() const { return num_classes_; }
   // Everything that a checkpoint depends on.
@@ -70,11 +72,12 @@ class Job {
   const data::Dataset* Data(const std::string& source) const;
   // It has labels; false also where the job has no such data.
   bool HasLabels(const std::string& source) const;
-  // A stage trains without labels, and none with.
+  // A stage trains without labels, and none with; for verification all do.
   bool trains_without_labels() const;
   // The three uses of data; nullptr where the job has none. Training: this
   // rank's part of batches of `batch_size`. Evaluation: only where there are
-  // labels. Calibration: synthesised images where there is no data for it.
+  // labels or, for verification, pairs. Calibration: synthesised images where
+  // there is no data for it.
   std::unique_ptr<data::Loader> TrainLoader(int64_t batch_size) const;
   std::unique_ptr<data::Loader> EvalLoader() const;
   std::unique_ptr<data::Loader> CalibrationLoader() const;

@@ -248,7 +248,8 @@ absl::StatusOr<WidthQuestion> AskForWidths(
 }
 
 absl::StatusOr<std::vector<std::vector<double>>> MeasureLosses(
-    const Graph& floats, const std::vector<WeightLayer>& layers,
+    v1::Recipe::Task task, const Graph& floats,
+    const std::vector<WeightLayer>& layers,
     const std::vector<std::vector<quantization::WeightGrid>>& grids,
     const v1::Quantize& quantize, data::Loader* calibration,
     const std::string& device, uint64_t seed) {
@@ -258,6 +259,7 @@ absl::StatusOr<std::vector<std::vector<double>>> MeasureLosses(
   if (quantize.mixed_precision().sensitivity() == v1::MixedPrecision::HESSIAN) {
     options.kind = quantization::BitSensitivityOptions::Kind::kHessian;
   }
+  options.classes = task != v1::Recipe::VERIFICATION;
   options.seed = seed;
   options.device = device;
   return quantization::MeasureBitSensitivity(floats, layers, grids, images,
@@ -285,9 +287,10 @@ absl::StatusOr<WidthAnswer> ChooseWidths(const MixedPrecisionStage& stage,
           quantization::SchemeLevels(layers[i].grid.scheme, choice.bits);
     }
   }
-  CONDENSE_ASSIGN_OR_RETURN(const auto losses,
-                            MeasureLosses(floats, layers, grids, stage.quantize,
-                                          calibration, device, seed));
+  CONDENSE_ASSIGN_OR_RETURN(
+      const auto losses,
+      MeasureLosses(stage.parsed.recipe.task(), floats, layers, grids,
+                    stage.quantize, calibration, device, seed));
   for (size_t i = 0; i < losses.size(); ++i) {
     for (size_t c = 0; c < losses[i].size(); ++c) {
       question.choices[i][c].loss = losses[i][c];

@@ -47,9 +47,9 @@ absl::StatusOr<WidthQuestion> AskForWidths(
     const graph::Graph& floats);
 
 // MeasureBitSensitivity on samples of `calibration`, as the stage's
-// mixed_precision says (kl without).
+// mixed_precision says (kl without), for a model of this task.
 absl::StatusOr<std::vector<std::vector<double>>> MeasureLosses(
-    const graph::Graph& floats,
+    v1::Recipe::Task task, const graph::Graph& floats,
     const std::vector<quantization::WeightLayer>& layers,
     const std::vector<std::vector<quantization::WeightGrid>>& grids,
     const v1::Quantize& quantize, data::Loader* calibration,

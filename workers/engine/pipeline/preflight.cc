@@ -1,6 +1,7 @@
 #include "workers/engine/pipeline/preflight.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -11,6 +12,7 @@
 #include "workers/engine/graph/passes/fold_batch_norm.h"
 #include "workers/engine/pipeline/compress_tasks.h"
 #include "workers/engine/pipeline/compute.h"
+#include "workers/engine/pipeline/evaluator.h"
 #include "workers/engine/pipeline/mixed_precision.h"
 #include "workers/engine/pipeline/other_operators.h"
 #include "workers/engine/pipeline/quantize_settings.h"
@@ -77,9 +79,12 @@ absl::Status CheckData(const Job& job) {
                      "this stage calibrates on");
     }
   }
-  if (job.recipe().gates().has_max_accuracy_drop() &&
-      job.Data(data.eval().source()) == nullptr) {
-    return Missing(job, "gates.max_accuracy_drop", data.eval().source(),
+  const v1::Gates& gates = job.recipe().gates();
+  for (const auto& [name, asked] :
+       {std::pair{"max_accuracy_drop", gates.has_max_accuracy_drop()},
+        {"max_eer_increase", gates.has_max_eer_increase()}}) {
+    if (!asked || job.Data(data.eval().source()) != nullptr) continue;
+    return Missing(job, absl::StrCat("gates.", name), data.eval().source(),
                    "this gate is measured on");
   }
   return absl::OkStatus();
@@ -94,20 +99,11 @@ absl::Status LabelsMissing(const std::string& name) {
                "header path,label"});
 }
 
-// Whether the job measures by the labels of its evaluation data.
-bool MeasuresByLabels(const Job& job) {
-  for (const v1::Stage& stage : job.recipe().stages()) {
-    if (stage.finetune().has_early_stop() || stage.quantize().has_early_stop())
-      return true;
-  }
-  return job.recipe().gates().has_max_accuracy_drop();
-}
-
 // Whether labels of this data set are read.
 bool ReadsLabels(const Job& job, const std::string& name) {
   if (!job.trains_without_labels()) return true;
   return name == job.recipe().data().eval().source() &&
-         (job.HasLabels(name) || MeasuresByLabels(job));
+         (job.HasLabels(name) || NeedsAccuracy(job.recipe()));
 }
 
 // Labels fit the model's outputs.
@@ -291,7 +287,8 @@ absl::Status Preflight(RunContext* context) {
   context->narrator().Phase(v1::Job::PREFLIGHT);
   const Job& job = context->job();
   CONDENSE_RETURN_IF_ERROR(CheckData(job));
-  CONDENSE_RETURN_IF_ERROR(CheckClasses(job));
+  CONDENSE_RETURN_IF_ERROR(job.verifies() ? CheckVerification(job)
+                                          : CheckClasses(job));
   CONDENSE_RETURN_IF_ERROR(CheckCompute(job));
   for (int i = 0; i < job.recipe().stages_size(); ++i) {
     if (job.recipe().stages(i).has_prune()) {
@@ -313,10 +310,10 @@ absl::Status Preflight(RunContext* context) {
     CONDENSE_RETURN_IF_ERROR(TryStep(job, task));
   }
   if (job.EvalLoader() == nullptr) {
-    context->narrator().Warn(
-        "NO_EVALUATION_DATA",
-        "there is no evaluation data with labels: accuracy is not "
-        "measured");
+    context->narrator().Warn("NO_EVALUATION_DATA",
+                             absl::StrCat("there is no evaluation data",
+                                          job.verifies() ? "" : " with labels",
+                                          ": accuracy is not measured"));
   }
   if (job.requantizes()) {
     context->narrator().Warn(

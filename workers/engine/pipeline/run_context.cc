@@ -11,7 +11,6 @@
 #include "common/error.h"
 #include "common/files.h"
 #include "common/status_macros.h"
-#include "workers/engine/runtime/executor.h"
 
 namespace condense::pipeline {
 namespace {
@@ -69,6 +68,7 @@ std::string TechniqueOf(const v1::Recipe& recipe, const Task& task) {
         target.has_macs() ? "multiply-accumulates" : "parameters");
   }
   if (s.has_finetune()) {
+    if (recipe.task() == v1::Recipe::VERIFICATION) return "embedding cosine";
     return s.finetune().kd().empty() ? "labels" : "soft-response distillation";
   }
   if (s.quantize().mode() == v1::Quantize::INCREMENTAL) return "incremental";
@@ -218,25 +218,58 @@ report::Stage& RunContext::Row(const Task& task) {
   StageRow row;
   row.stage.name = name;
   row.stage.technique = technique;
-  if (state_.current) row.stage.metric_before = state_.current->top1;
+  if (state_.current) row.stage.metric_before = state_.current->main_value();
   row.profile = profile;
   state_.rows.push_back(std::move(row));
   return state_.rows.back().stage;
 }
 
-absl::Status RunContext::MeasureTop1() {
+absl::StatusOr<Evaluated> RunContext::Measure(const graph::Graph& graph,
+                                              data::Loader* loader) {
+  return EvaluateGraph(job_, graph, loader, [this] { return Interrupted(); });
+}
+
+absl::Status RunContext::MeasureBaseline() {
   auto loader = job_.EvalLoader();
   if (loader == nullptr || !leads()) return absl::OkStatus();
-  CONDENSE_ASSIGN_OR_RETURN(
-      auto executor,
-      runtime::Executor::Create(state_.graph, {.device = job_.device()}));
-  CONDENSE_ASSIGN_OR_RETURN(
-      state_.current, training::Evaluate(executor.get(), loader.get(),
-                                         [this](const auto&, const auto&) {
-                                           return Interrupted();
-                                         }));
-  narrator_.Metric("top1", state_.current->top1, state_.steps);
+  narrator_.Phase(v1::Job::BASELINE_EVALUATION);
+  const absl::Time start = absl::Now();
+  CONDENSE_ASSIGN_OR_RETURN(Evaluated found,
+                            Measure(job_.model(), loader.get()));
+  state_.baseline = state_.current = std::move(found.figures);
+  if (job_.verifies()) original_embeddings_ = std::move(found.embeddings);
+  state_.baseline_seconds = absl::ToDoubleSeconds(absl::Now() - start);
+  for (const auto& [name, value] : state_.baseline->metrics) {
+    narrator_.Metric("baseline." + name, value);
+  }
+  TellMain(*state_.baseline, 0);
   return absl::OkStatus();
+}
+
+absl::Status RunContext::MeasureCurrent() {
+  auto loader = job_.EvalLoader();
+  if (loader == nullptr || !leads()) return absl::OkStatus();
+  CONDENSE_ASSIGN_OR_RETURN(const Evaluated found,
+                            Measure(state_.graph, loader.get()));
+  state_.current = found.figures;
+  TellMain(*state_.current, state_.steps);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<const evaluation::EmbeddedSamples*>
+RunContext::OriginalEmbeddings() {
+  if (!original_embeddings_.has_value()) {
+    auto loader = job_.EvalLoader();
+    CONDENSE_ASSIGN_OR_RETURN(Evaluated found,
+                              Measure(job_.model(), loader.get()));
+    original_embeddings_ = std::move(found.embeddings);
+  }
+  return &*original_embeddings_;
+}
+
+void RunContext::TellMain(const training::Measurement& figures, int64_t step) {
+  const std::optional<double> value = figures.main_value();
+  if (value.has_value()) narrator_.Metric(figures.main, *value, step);
 }
 
 void RunContext::TellProgress(double fraction) {
@@ -276,7 +309,7 @@ void RunContext::CountStep(const training::StepInfo& info) {
     narrator_.Metric("grad_norm", info.grad_norm, state_.steps);
   }
   if (info.evaluated.has_value()) {
-    narrator_.Metric("top1", info.evaluated->top1, state_.steps);
+    TellMain(*info.evaluated, state_.steps);
   }
   v1::Progress progress;
   if (const int64_t planned = all_planned_steps(); planned > 0) {

@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "workers/engine/pipeline/control.h"
+#include "workers/engine/pipeline/evaluator.h"
 #include "workers/engine/pipeline/event_sink.h"
 #include "workers/engine/pipeline/job.h"
 #include "workers/engine/pipeline/run_state.h"
@@ -66,8 +67,13 @@ class RunContext {
   // --- Rows of the report -----------------------------------------------
   // The row of the task's stage, made if it is not there.
   report::Stage& Row(const Task& task);
-  // Measures `state().graph` on the evaluation data, if there is any.
-  absl::Status MeasureTop1();
+  // Measure the original model and `state().graph` on the evaluation data, if
+  // there is any, and tell the figures.
+  absl::Status MeasureBaseline();
+  absl::Status MeasureCurrent();
+  // Verification, with evaluation data: the original model's embeddings, which
+  // an attempt that went on from a checkpoint computes again.
+  absl::StatusOr<const evaluation::EmbeddedSamples*> OriginalEmbeddings();
 
   // --- Time budget ------------------------------------------------------
   // When the task at hand, `step` steps into its training, has to end: the time
@@ -89,6 +95,10 @@ class RunContext {
 
  private:
   std::string CheckpointFolder() const;
+  absl::StatusOr<Evaluated> Measure(const graph::Graph& graph,
+                                    data::Loader* loader);
+  // The figure that counts, on its curve.
+  void TellMain(const training::Measurement& figures, int64_t step);
 
   const Job& job_;
   Control& control_;
@@ -108,6 +118,7 @@ class RunContext {
   std::optional<size_t> graphs_of_;
   std::unique_ptr<training::Collective> collective_;
   training::CheckpointWriter writer_;
+  std::optional<evaluation::EmbeddedSamples> original_embeddings_;
 };
 
 }  // namespace condense::pipeline

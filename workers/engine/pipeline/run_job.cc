@@ -41,7 +41,7 @@ class Runner {
       CONDENSE_ASSIGN_OR_RETURN(state.graph,
                                 Normalized(context_.job().model()));
       CONDENSE_RETURN_IF_ERROR(ChooseCompute(&context_));
-      CONDENSE_RETURN_IF_ERROR(MeasureBaseline());
+      CONDENSE_RETURN_IF_ERROR(context_.MeasureBaseline());
     }
     while (state.task < tasks_.size()) {
       const Task& task = tasks_[state.task];
@@ -89,37 +89,13 @@ class Runner {
                      "this rank would go on from another checkpoint");
   }
 
-  absl::Status MeasureBaseline() {
-    RunState& state = context_.state();
-    auto loader = context_.job().EvalLoader();
-    if (loader == nullptr || !context_.leads()) return absl::OkStatus();
-    Narrator& narrator = context_.narrator();
-    narrator.Phase(v1::Job::BASELINE_EVALUATION);
-    const absl::Time start = absl::Now();
-    CONDENSE_ASSIGN_OR_RETURN(
-        auto executor,
-        runtime::Executor::Create(context_.job().model(),
-                                  {.device = context_.job().device()}));
-    CONDENSE_ASSIGN_OR_RETURN(
-        state.baseline, training::Evaluate(executor.get(), loader.get(),
-                                           [this](const auto&, const auto&) {
-                                             return context_.Interrupted();
-                                           }));
-    state.current = state.baseline;
-    state.baseline_seconds = absl::ToDoubleSeconds(absl::Now() - start);
-    narrator.Metric("baseline.top1", state.baseline->top1);
-    narrator.Metric("baseline.loss", state.baseline->loss);
-    narrator.Metric("top1", state.baseline->top1, 0);
-    return absl::OkStatus();
-  }
-
   // Artifacts of an attempt before are made again from their simulations: this
   // may be another machine. The same simulation gives the same file.
   absl::Status FinishAgain() {
     for (const v1::DeviceProfile& profile : context_.job().profiles()) {
       const auto it = context_.state().finished.find(profile.id());
       if (it == context_.state().finished.end()) continue;
-      CONDENSE_RETURN_IF_ERROR(Finish(profile, it->second, std::nullopt));
+      CONDENSE_RETURN_IF_ERROR(Finish(profile, it->second));
     }
     return absl::OkStatus();
   }
@@ -131,10 +107,10 @@ class Runner {
     if (task.profile < 0 || task.profile == before) return;
     if (task.profile == 0) {
       state.shared = state.graph;
-      state.shared_accuracy = state.current;
+      state.shared_figures = state.current;
     } else {
       state.graph = state.shared;
-      state.current = state.shared_accuracy;
+      state.current = state.shared_figures;
     }
   }
 
@@ -152,8 +128,7 @@ class Runner {
       case Task::Kind::kFinish: {
         const v1::DeviceProfile& profile =
             context_.job().profiles()[task.profile];
-        CONDENSE_RETURN_IF_ERROR(
-            Finish(profile, context_.state().graph, context_.state().current));
+        CONDENSE_RETURN_IF_ERROR(Finish(profile, context_.state().graph));
         context_.state().finished[profile.id()] = context_.state().graph;
         return absl::OkStatus();
       }
@@ -162,12 +137,10 @@ class Runner {
   }
 
   absl::Status Finish(const v1::DeviceProfile& profile,
-                      const graph::Graph& simulation,
-                      const std::optional<training::Accuracy>& known) {
+                      const graph::Graph& simulation) {
     if (!context_.leads()) return absl::OkStatus();
-    CONDENSE_ASSIGN_OR_RETURN(
-        const v1::Artifact::Verdict verdict,
-        FinishProfile(&context_, profile, simulation, known));
+    CONDENSE_ASSIGN_OR_RETURN(const v1::Artifact::Verdict verdict,
+                              FinishProfile(&context_, profile, simulation));
     all_passed_ = all_passed_ && verdict == v1::Artifact::PASSED;
     return absl::OkStatus();
   }
@@ -184,8 +157,8 @@ class Runner {
                          task.kind != Task::Kind::kSynthesize;
     if (stage_ends && changed) {
       report::Stage& row = context_.Row(task);
-      CONDENSE_RETURN_IF_ERROR(context_.MeasureTop1());
-      if (state.current) row.metric_after = state.current->top1;
+      CONDENSE_RETURN_IF_ERROR(context_.MeasureCurrent());
+      if (state.current) row.metric_after = state.current->main_value();
     }
     state.task = next;
     if (context_.all_planned_steps() == 0) {

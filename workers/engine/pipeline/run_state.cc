@@ -64,12 +64,15 @@ StageRow RowOf(const json& row) {
   return out;
 }
 
-json AccuracyToJson(const training::Accuracy& a) {
-  return {a.top1, a.top5, a.loss, a.samples};
+json FiguresToJson(const training::Measurement& figures) {
+  return {{"metrics", figures.metrics},
+          {"main", figures.main},
+          {"samples", figures.samples}};
 }
 
-training::Accuracy AccuracyOf(const json& a) {
-  return training::Accuracy{a[0], a[1], a[2], a[3]};
+training::Measurement FiguresOf(const json& figures) {
+  return {figures.at("metrics").get<std::map<std::string, double>>(),
+          figures.at("main"), figures.at("samples")};
 }
 
 json ComputeToJson(const ComputeChoice& choice) {
@@ -94,10 +97,10 @@ json StateToJson(const RunState& state) {
               {"rows", json::array()},
               {"compute", ComputeToJson(state.compute)}};
   for (const StageRow& row : state.rows) out["rows"].push_back(RowToJson(row));
-  if (state.baseline) out["baseline"] = AccuracyToJson(*state.baseline);
-  if (state.current) out["current"] = AccuracyToJson(*state.current);
-  if (state.shared_accuracy) {
-    out["shared"] = AccuracyToJson(*state.shared_accuracy);
+  if (state.baseline) out["baseline"] = FiguresToJson(*state.baseline);
+  if (state.current) out["current"] = FiguresToJson(*state.current);
+  if (state.shared_figures) {
+    out["shared"] = FiguresToJson(*state.shared_figures);
   }
   if (state.training.has_value()) {
     const training::Position& p = state.training->position;
@@ -118,9 +121,9 @@ void StateOf(const json& in, RunState* state) {
   state->warnings = in["warnings"].get<std::vector<std::string>>();
   state->compute = ComputeOf(in.at("compute"));
   for (const json& row : in["rows"]) state->rows.push_back(RowOf(row));
-  if (in.contains("baseline")) state->baseline = AccuracyOf(in["baseline"]);
-  if (in.contains("current")) state->current = AccuracyOf(in["current"]);
-  if (in.contains("shared")) state->shared_accuracy = AccuracyOf(in["shared"]);
+  if (in.contains("baseline")) state->baseline = FiguresOf(in["baseline"]);
+  if (in.contains("current")) state->current = FiguresOf(in["current"]);
+  if (in.contains("shared")) state->shared_figures = FiguresOf(in["shared"]);
   if (in.contains("position")) {
     const json& p = in["position"];
     state->training.emplace();

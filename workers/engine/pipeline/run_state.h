@@ -47,7 +47,7 @@ struct RunState {
   graph::Graph graph;
   // After the stages that all profiles share; what each tail starts from.
   graph::Graph shared;
-  std::optional<training::Accuracy> shared_accuracy;
+  std::optional<training::Measurement> shared_figures;
   // Simulations that are ready to export, by profile id.
   std::map<std::string, graph::Graph> finished;
   // Node names that were left alone, and why.
@@ -56,9 +56,9 @@ struct RunState {
   // in `finished` may be the rounded ones.
   std::map<std::string, double> weight_snr_db;
   // Of the original model; absent without evaluation data.
-  std::optional<training::Accuracy> baseline;
+  std::optional<training::Measurement> baseline;
   // Of `graph`, if it is known.
-  std::optional<training::Accuracy> current;
+  std::optional<training::Measurement> current;
   std::vector<StageRow> rows;
   std::map<std::string, std::vector<std::pair<int64_t, double>>> curves;
   std::vector<std::string> warnings;

@@ -47,7 +47,8 @@ TEST(RunStateTest, ACheckpointGivesEverythingBack) {
   state.finished["p"] = Quantized();
   state.frozen["prune/fc"] = "because";
   state.weight_snr_db["p/fc"] = 31.5;
-  state.baseline = training::Accuracy{0.9, 1, 0.25, 10};
+  state.baseline =
+      training::Measurement{{{"top1", 0.9}, {"loss", 0.25}}, "top1", 10};
   state.curves["loss"] = {{1, 2.5}, {2, 1.5}};
   state.warnings = {"careful"};
   state.compute = {runtime::Precision::kBfloat16, /*channels_last=*/true};
@@ -74,7 +75,9 @@ TEST(RunStateTest, ACheckpointGivesEverythingBack) {
   EXPECT_EQ(back->finished.count("p"), 1u);
   EXPECT_EQ(back->frozen, state.frozen);
   EXPECT_EQ(back->weight_snr_db, state.weight_snr_db);
-  EXPECT_EQ(back->baseline->loss, 0.25);
+  EXPECT_EQ(back->baseline->metrics, state.baseline->metrics);
+  EXPECT_EQ(back->baseline->main_value(), 0.9);
+  EXPECT_EQ(back->baseline->samples, 10);
   EXPECT_FALSE(back->current.has_value());
   EXPECT_EQ(back->curves, state.curves);
   EXPECT_EQ(back->warnings, state.warnings);

@@ -153,6 +153,9 @@ evaluation::Bounds BoundsOf(const v1::Gates& gates) {
   if (gates.has_max_accuracy_drop()) {
     bounds.max_accuracy_drop = gates.max_accuracy_drop();
   }
+  if (gates.has_max_eer_increase()) {
+    bounds.max_eer_increase = gates.max_eer_increase();
+  }
   if (gates.has_max_size_bytes()) {
     bounds.max_size_bytes = static_cast<double>(gates.max_size_bytes());
   }
@@ -167,7 +170,7 @@ training::EarlyStopOptions EarlyStopOf(const v1::EarlyStop& stop) {
   using Metric = training::EarlyStopOptions::Metric;
   training::EarlyStopOptions out;
   out.metric =
-      stop.metric() == v1::EarlyStop::LOSS ? Metric::kLoss : Metric::kTop1;
+      stop.metric() == v1::EarlyStop::LOSS ? Metric::kLoss : Metric::kMain;
   out.every_epochs = stop.every_epochs();
   out.patience = stop.patience();
   out.min_delta = stop.min_delta();

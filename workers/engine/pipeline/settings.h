@@ -34,7 +34,7 @@ struct TrainingSettings {
   int64_t batch_size = 64;
   double label_smoothing = 0;
   std::vector<v1::KdLoss> kd;
-  // Of a quantize stage; finetuning has labels.
+  // Of a quantize stage; finetuning has labels, but for task verification.
   v1::Quantize::QatData data = v1::Quantize::LABELED;
   training::TrainOptions train;
 

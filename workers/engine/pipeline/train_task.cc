@@ -27,7 +27,7 @@ bool IsTraining(const Task& task) {
 
 v1::Job::Phase PhaseOf(const Task& task, const TrainingSettings& settings) {
   if (task.kind == Task::Kind::kQat) return v1::Job::QAT;
-  return settings.kd.empty() ? v1::Job::FINETUNING : v1::Job::DISTILLING;
+  return settings.has_teacher() ? v1::Job::DISTILLING : v1::Job::FINETUNING;
 }
 
 // What one training needs to live while it runs.
@@ -60,12 +60,15 @@ void Connect(RunContext* context, const Task& task, Session* session) {
           quantization::RefreshWeightScales(*graph, student);
         });
   }
-  session->trainer->EvaluateBy([context, student = session->student.get(),
-                                eval = session->eval.get()] {
-    return training::Evaluate(
-        student, eval,
-        [context](const auto&, const auto&) { return context->Interrupted(); });
-  });
+  session->trainer->EvaluateBy(
+      [context, student = session->student.get(),
+       eval = session->eval.get()]() -> absl::StatusOr<training::Measurement> {
+        CONDENSE_ASSIGN_OR_RETURN(
+            Evaluated found,
+            EvaluateModel(context->job(), student, eval,
+                          [context] { return context->Interrupted(); }));
+        return std::move(found.figures);
+      });
 }
 
 absl::StatusOr<Session> Prepare(RunContext* context, const Task& task,
@@ -187,6 +190,9 @@ TrainingSettings SettingsOf(const v1::Recipe& recipe, const Task& task) {
   TrainingSettings settings = task.kind == Task::Kind::kQat
                                   ? TrainingOf(stage.quantize())
                                   : TrainingOf(stage.finetune());
+  if (recipe.task() == v1::Recipe::VERIFICATION && stage.has_finetune()) {
+    settings.data = v1::Quantize::UNLABELED;
+  }
   if (task.epochs > 0) settings.train.epochs = task.epochs;
   return settings;
 }
@@ -217,7 +223,8 @@ torch::Tensor TeacherOutput(runtime::Executor* teacher,
 
 training::LossFunction LossWithoutLabels(const Job& job,
                                          runtime::Executor* teacher) {
-  const bool classes = job.HasLabels(job.recipe().data().eval().source());
+  const bool classes =
+      !job.verifies() && job.HasLabels(job.recipe().data().eval().source());
   return [classes, teacher](const training::TrainBatch& batch,
                             const std::vector<torch::Tensor>& outputs) {
     const torch::Tensor target = TeacherOutput(teacher, batch);

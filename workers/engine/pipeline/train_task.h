@@ -30,7 +30,8 @@ std::unique_ptr<data::Loader> TrainLoaderOf(const Job& job,
 // Labels only (smoothed as the settings say), or losses against `teacher`,
 // which must outlive the function; null where the settings have none. Without
 // labels KL(teacher || student) where the job's evaluation data has labels,
-// which says that outputs are classes, else 1 - cos of the outputs.
+// which says that outputs are classes, else, and for verification always, 1 -
+// cos of the outputs.
 training::LossFunction LossOf(const Job& job, const TrainingSettings& settings,
                               runtime::Executor* teacher);
 

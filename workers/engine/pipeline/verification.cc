@@ -33,6 +33,8 @@ constexpr int64_t kRandomBatch = 8;
 struct Sample {
   torch::Tensor x;
   std::vector<int64_t> labels;
+  // In the data set; empty: random inputs.
+  std::vector<int64_t> places;
   std::vector<torch::Tensor> outputs;
   // Fake-quantized tensors by the name of the file's QuantizeLinear output.
   std::map<std::string, torch::Tensor> tensors;
@@ -48,6 +50,8 @@ struct Tally {
   double cosine = 0;
   double max_abs = 0;
   double max_lsb = 0;
+  // Where outputs are embeddings: the file's.
+  evaluation::EmbeddedSamples embeddings;
 
   void Add(const Tally& other) {
     samples += other.samples;
@@ -58,6 +62,7 @@ struct Tally {
     cosine += other.cosine;
     max_abs = std::max(max_abs, other.max_abs);
     max_lsb = std::max(max_lsb, other.max_lsb);
+    embeddings.Append(other.embeddings);
   }
 };
 
@@ -124,6 +129,7 @@ absl::StatusOr<std::vector<Sample>> Simulate(const Graph& simulation,
       }
       sample.x = training::ToTensors(*batch, executor->device()).x;
       sample.labels = batch->labels;
+      sample.places = batch->indices;
     } else {
       const auto seed = static_cast<int64_t>(samples.size());
       sample.x = RandomInput(simulation, seed).to(executor->device());
@@ -172,7 +178,7 @@ void ScoreRow(const float* row, int64_t size, int64_t label, Tally* tally) {
 
 // The file alone, from the same inputs.
 absl::StatusOr<Tally> RunAlone(const evaluation::IntegerRuntime& runtime,
-                               const Sample& sample) {
+                               const Sample& sample, bool embeddings) {
   CONDENSE_ASSIGN_OR_RETURN(const std::vector<Activation> outputs,
                             runtime.Run({ToActivation(sample.x)}));
   const Activation simulated = ToActivation(sample.outputs[0]);
@@ -187,7 +193,12 @@ absl::StatusOr<Tally> RunAlone(const evaluation::IntegerRuntime& runtime,
   for (int64_t r = 0; r < rows; ++r) {
     const float* row = outputs[0].values.data() + r * size;
     CompareRow(row, simulated.values.data() + r * size, size, &tally);
-    if (!sample.labels.empty()) ScoreRow(row, size, sample.labels[r], &tally);
+    if (sample.places.empty()) continue;
+    if (embeddings) {
+      tally.embeddings.Add(sample.places[r], row, size);
+    } else {
+      ScoreRow(row, size, sample.labels[r], &tally);
+    }
   }
   return tally;
 }
@@ -223,7 +234,7 @@ absl::StatusOr<Tally> RunFile(const evaluation::IntegerRuntime& runtime,
   std::atomic<size_t> next{0};
   const auto work = [&] {
     for (size_t i = next++; i < samples.size(); i = next++) {
-      results[i] = RunAlone(runtime, samples[i]);
+      results[i] = RunAlone(runtime, samples[i], options.embeddings);
       if (!results[i].ok() || samples[i].tensors.empty()) continue;
       const auto lsb = CompareTensors(runtime, samples[i]);
       if (lsb.ok()) {
@@ -265,21 +276,23 @@ absl::StatusOr<Verification> Verify(const graph::Graph& simulation,
       evaluation::IntegerRuntime::Create(&exported, OtherOperators(&exported)));
   CONDENSE_ASSIGN_OR_RETURN(const std::vector<Sample> samples,
                             Simulate(simulation, loader, options));
-  CONDENSE_ASSIGN_OR_RETURN(const Tally tally,
-                            RunFile(*runtime, samples, options));
+  CONDENSE_ASSIGN_OR_RETURN(Tally tally, RunFile(*runtime, samples, options));
   Verification out;
   const double n = std::max<int64_t>(1, tally.samples);
   out.agreement.samples = tally.samples;
-  out.agreement.top1 = tally.same / n;
+  if (!options.embeddings) out.agreement.top1 = tally.same / n;
   out.agreement.cosine = tally.cosine / n;
   out.agreement.max_abs = tally.max_abs;
   if (!QuantizedTensors(simulation).empty()) {
     out.agreement.max_lsb = tally.max_lsb;
   }
   out.agreement.runtime = "condense integer verifier";
-  if (loader != nullptr) {
-    out.file = training::Accuracy{tally.hits / n, tally.hits5 / n,
-                                  tally.loss / n, tally.samples};
+  if (options.embeddings) {
+    out.embeddings = std::move(tally.embeddings);
+  } else if (loader != nullptr) {
+    out.file = training::ClassificationOf(static_cast<double>(tally.hits),
+                                          static_cast<double>(tally.hits5),
+                                          tally.loss, tally.samples);
   }
   return out;
 }

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "workers/engine/data/loader.h"
+#include "workers/engine/evaluation/embedded_samples.h"
 #include "workers/engine/graph/graph.h"
 #include "workers/engine/report/report.h"
 #include "workers/engine/training/trainer.h"
@@ -22,14 +23,19 @@ struct VerifyOptions {
   int64_t samples = 256;
   // Of which this many with the tensors inside.
   int64_t tensor_samples = 64;
+  // Outputs are embeddings, not classes: the file's are kept.
+  bool embeddings = false;
   // Called between batches; an error ends the verification.
   std::function<absl::Status()> interrupted;
 };
 
 struct Verification {
+  // top1 of classes alone.
   report::Agreement agreement;
-  // The file's own figures on those samples; absent without labels.
-  std::optional<training::Accuracy> file;
+  // What the file itself made of those samples, where they come from a loader:
+  // its figures as classes, absent without labels; or its embeddings.
+  std::optional<training::Measurement> file;
+  evaluation::EmbeddedSamples embeddings;
 };
 
 // Reads an exported file back and runs it with integer arithmetic beside the

@@ -24,8 +24,8 @@ constexpr double kStep = 1e-2;
 // The loss between outputs, and its second derivative.
 class OutputLoss {
  public:
-  explicit OutputLoss(torch::Tensor exact) : exact_(std::move(exact)) {
-    if (exact_.dim() == 2) log_p_ = torch::log_softmax(exact_, 1);
+  OutputLoss(torch::Tensor exact, bool classes) : exact_(std::move(exact)) {
+    if (classes && exact_.dim() == 2) log_p_ = torch::log_softmax(exact_, 1);
   }
 
   double Of(const torch::Tensor& outputs) const {
@@ -65,7 +65,7 @@ class Meter {
 
   absl::Status Start() {
     CONDENSE_ASSIGN_OR_RETURN(torch::Tensor exact, Outputs());
-    loss_ = std::make_unique<OutputLoss>(std::move(exact));
+    loss_ = std::make_unique<OutputLoss>(std::move(exact), options_.classes);
     return absl::OkStatus();
   }
 

@@ -42,6 +42,9 @@ struct BitSensitivityOptions {
     kHessian
   };
   Kind kind = Kind::kKl;
+  // First outputs [N, n] are classes; false: they are compared as all others,
+  // such as embeddings.
+  bool classes = true;
   // Vectors of kHessian, for each layer.
   int probes = 8;
   uint64_t seed = 17;
@@ -50,10 +53,11 @@ struct BitSensitivityOptions {
 
 // For each layer and each of its grids, what the model loses by it. The loss
 // compares first outputs with those of `floats`, the model as it is: outputs
-// [N, classes] by KL(softmax(exact) || softmax(quantized)), mean over the
-// samples; others by their squared error over their squared size. `images` is
-// one batch, run a few at a time; `bits` has one list per layer. One forward
-// pass per layer and width, or two per layer and probe. Errors of the executor.
+// [N, n] that are classes by KL(softmax(exact) || softmax(quantized)), mean
+// over the samples; others by their squared error over their squared size.
+// `images` is one batch, run a few at a time; `bits` has one list per layer.
+// One forward pass per layer and width, or two per layer and probe. Errors of
+// the executor.
 absl::StatusOr<std::vector<std::vector<double>>> MeasureBitSensitivity(
     const graph::Graph& floats, const std::vector<WeightLayer>& layers,
     const std::vector<std::vector<WeightGrid>>& grids,

@@ -78,6 +78,14 @@ TEST(BitSensitivityTest, TheHessianOfALinearModelIsThatOfTheFormula) {
   EXPECT_NEAR(LossOf(g, LayersOf(g), 2, x, options), expected, 0.05 * expected);
 }
 
+TEST(BitSensitivityTest, EmbeddingsAreComparedBySquaresThoughTheyAreRows) {
+  const Graph g = Linear();
+  // 0.9, -0.3, 0.4 and what 2 bits make of it: 1, 0, 0.
+  EXPECT_NEAR(LossOf(g, LayersOf(g), 2, torch::tensor({{1.0f, 0.0f}}),
+                     {.classes = false}),
+              (0.01 + 0.09 + 0.16) / (0.81 + 0.09 + 0.16), 1e-6);
+}
+
 TEST(BitSensitivityTest, OutputsThatAreNoLogitsAreComparedBySquares) {
   Graph g;
   const ValueId x = Image(&g, 1);

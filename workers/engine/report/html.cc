@@ -79,6 +79,14 @@ std::string ShrinkCard(const char* title, const std::optional<int64_t>& before,
       "%\"></i></div></div>");
 }
 
+// What a metric is called on the page.
+std::string MetricTitle(const std::string& name) {
+  if (name == "eer") return "equal error rate";
+  if (name == "tar_at_far_1e-3") return "true accepts at 0.1 % false accepts";
+  if (name == "rank1") return "rank-1";
+  return Escape(name);
+}
+
 std::string MetricCards(const Report& report) {
   std::string out;
   for (const auto& [name, after] : report.compressed.metrics) {
@@ -89,7 +97,7 @@ std::string MetricCards(const Report& report) {
       continue;
     }
     const double points = 100 * (after - before->second);
-    absl::StrAppend(&out, "<div class=card><div class=k>", Escape(name),
+    absl::StrAppend(&out, "<div class=card><div class=k>", MetricTitle(name),
                     "</div><div class=v>", Percent(after),
                     "</div><div class=d>",
                     absl::StrFormat("%+.2f points, was ", points),
@@ -101,14 +109,15 @@ std::string MetricCards(const Report& report) {
 std::string AgreementCard(const Report& report) {
   if (!report.agreement.has_value()) return "";
   const Agreement& agreement = *report.agreement;
-  std::string value = "–";
+  std::string value = "–", detail;
   if (agreement.top1.has_value()) {
     value = Percent(*agreement.top1);
   } else if (agreement.cosine.has_value()) {
     value = absl::StrFormat("%.4f", *agreement.cosine);
+    detail = "mean cosine, ";
   }
-  std::string detail =
-      absl::StrCat(agreement.samples, " samples, ", Escape(agreement.runtime));
+  absl::StrAppend(&detail, agreement.samples, " samples, ",
+                  Escape(agreement.runtime));
   if (agreement.max_lsb.has_value()) {
     absl::StrAppend(&detail,
                     absl::StrFormat(", max %g LSB", *agreement.max_lsb));
@@ -119,6 +128,17 @@ std::string AgreementCard(const Report& report) {
       value, "</div><div class=d>", detail, "</div></div>");
 }
 
+std::string EmbeddingCard(const Report& report) {
+  if (!report.embedding.has_value()) return "";
+  const Embedding& embedding = *report.embedding;
+  return absl::StrFormat(
+      "<div class=card><div class=k>cosine with the original's "
+      "embedding</div><div class=v>%.4f</div><div class=d>mean of %d images, "
+      "lowest %.4f; %d pairs show the same, %d do not</div></div>",
+      embedding.cosine_mean, embedding.samples, embedding.cosine_min,
+      embedding.genuine_pairs, embedding.impostor_pairs);
+}
+
 std::string Cards(const Report& report) {
   return absl::StrCat("<div class=cards>", MetricCards(report),
                       ShrinkCard("file size", report.baseline.size_bytes,
@@ -127,7 +147,7 @@ std::string Cards(const Report& report) {
                                  report.compressed.macs, Count),
                       ShrinkCard("parameters", report.baseline.parameters,
                                  report.compressed.parameters, Count),
-                      AgreementCard(report), "</div>");
+                      EmbeddingCard(report), AgreementCard(report), "</div>");
 }
 
 std::string GateTable(const Report& report) {

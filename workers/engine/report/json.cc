@@ -53,6 +53,15 @@ ordered_json AgreementJson(const Agreement& agreement) {
   return json;
 }
 
+ordered_json EmbeddingJson(const Embedding& embedding) {
+  return {{"cosine_mean", embedding.cosine_mean},
+          {"cosine_min", embedding.cosine_min},
+          {"size", embedding.size},
+          {"samples", embedding.samples},
+          {"genuine_pairs", embedding.genuine_pairs},
+          {"impostor_pairs", embedding.impostor_pairs}};
+}
+
 ordered_json LayerJson(const Layer& layer) {
   ordered_json json = {{"name", layer.name}, {"op", layer.op}};
   Put(json, "bits_weight", layer.bits_weight);
@@ -102,6 +111,9 @@ std::string ToJson(const Report& report) {
   json["compressed"] = FiguresJson(report.compressed);
   if (report.agreement.has_value()) {
     json["agreement"] = AgreementJson(*report.agreement);
+  }
+  if (report.embedding.has_value()) {
+    json["embedding"] = EmbeddingJson(*report.embedding);
   }
   json["layers"] = List(report.layers, LayerJson);
   json["groups"] = ordered_json::array();

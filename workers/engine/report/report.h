@@ -33,7 +33,7 @@ struct Latency {
 // One model: the original or the compressed one. What was not measured is
 // absent, never 0.
 struct ModelFigures {
-  // Fractions in [0, 1] ("top1", "top5", "accuracy") and "loss".
+  // Fractions in [0, 1] ("top1", "top5", "accuracy", "eer", ...) and "loss".
   std::map<std::string, double> metrics;
   std::optional<int64_t> size_bytes;
   std::optional<int64_t> parameters;
@@ -45,7 +45,7 @@ struct ModelFigures {
 // The exported file, run by code that shares nothing with training, against
 // the in-training simulation.
 struct Agreement {
-  // Share of samples with the same first class.
+  // Share of samples with the same first class; absent of embeddings.
   std::optional<double> top1;
   // Of the outputs, dequantized.
   std::optional<double> max_abs;
@@ -56,6 +56,21 @@ struct Agreement {
   std::optional<double> max_lsb;
   int64_t samples = 0;
   std::string runtime;
+};
+
+// Of task verification: the compressed model's embeddings of the evaluation
+// data beside those of the original model, and what its figures were measured
+// on.
+struct Embedding {
+  // Values of one.
+  int64_t size = 0;
+  int64_t samples = 0;
+  // Of the two models' embeddings of one sample.
+  double cosine_mean = 0;
+  double cosine_min = 0;
+  // Pairs of samples that show the same, and that do not.
+  int64_t genuine_pairs = 0;
+  int64_t impostor_pairs = 0;
 };
 
 // One layer with weights, after compression.
@@ -111,6 +126,7 @@ struct Report {
   ModelFigures baseline;
   ModelFigures compressed;
   std::optional<Agreement> agreement;
+  std::optional<Embedding> embedding;
   std::vector<Layer> layers;
   std::vector<Stage> stages;
   // The time budget ended training early: the best so far, not the recipe's

@@ -46,6 +46,36 @@ TEST(ReportJsonTest, PrintsZeroWhereItIsAValueAndOmitsWhatWasNotMeasured) {
   EXPECT_FALSE(json["layers"][0].contains("bits_activation"));
 }
 
+Report OfEmbeddings() {
+  Report report = Example();
+  report.baseline.metrics = {{"accuracy", 0.97}, {"eer", 0.064}};
+  report.compressed.metrics = {{"accuracy", 0.96}, {"eer", 0.0655}};
+  report.agreement = Agreement{.cosine = 0.99999, .samples = 32};
+  report.embedding = Embedding{128, 200, 0.99853, 0.9912, 900, 19000};
+  return report;
+}
+
+TEST(ReportJsonTest, SaysHowNearEmbeddingsAre) {
+  const auto json = nlohmann::json::parse(ToJson(OfEmbeddings()));
+  EXPECT_EQ(json["embedding"]["cosine_mean"], 0.99853);
+  EXPECT_EQ(json["embedding"]["cosine_min"], 0.9912);
+  EXPECT_EQ(json["embedding"]["genuine_pairs"], 900);
+  EXPECT_EQ(json["compressed"]["metrics"]["eer"], 0.0655);
+  EXPECT_FALSE(json["agreement"].contains("top1"));
+  EXPECT_FALSE(nlohmann::json::parse(ToJson(Example())).contains("embedding"));
+}
+
+TEST(ReportHtmlTest, NamesTheFiguresOfVerification) {
+  const std::string html = ToHtml(OfEmbeddings());
+  EXPECT_THAT(html, HasSubstr("equal error rate"));
+  EXPECT_THAT(html, HasSubstr("+0.15 points, was 6.40 %"));
+  EXPECT_THAT(html, HasSubstr("0.9985"));
+  EXPECT_THAT(html, HasSubstr("lowest 0.9912"));
+  EXPECT_THAT(html, HasSubstr("900 pairs show the same, 19000 do not"));
+  EXPECT_THAT(html,
+              HasSubstr("1.0000</div><div class=d>mean cosine, 32 samples"));
+}
+
 TEST(ReportHtmlTest, ShowsTheVerdictAndNeedsNothingFromOutside) {
   const std::string html = ToHtml(Example());
   EXPECT_THAT(html, HasSubstr("BELOW_ACCURACY"));

@@ -1,14 +1,16 @@
 #include "workers/engine/training/early_stop.h"
 
 #include <cmath>
+#include <limits>
 
 namespace condense::training {
 
-bool EarlyStop::IsBest(const Accuracy& accuracy) {
+bool EarlyStop::IsBest(const Measurement& measured) {
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
   // Higher is better.
-  const double score = options_.metric == EarlyStopOptions::Metric::kTop1
-                           ? accuracy.top1
-                           : -accuracy.loss;
+  const double score = options_.metric == EarlyStopOptions::Metric::kMain
+                           ? measured.main_value().value_or(kNone)
+                           : -measured.Find("loss").value_or(kNone);
   const bool best = std::isfinite(score) &&
                     (measured_ == 0 || score > best_ + options_.min_delta);
   if (best) {

@@ -5,13 +5,14 @@
 
 #include <cstdint>
 
-#include "workers/engine/training/evaluate.h"
+#include "workers/engine/training/measurement.h"
 
 namespace condense::training {
 
 struct EarlyStopOptions {
-  enum class Metric { kTop1, kLoss };
-  Metric metric = Metric::kTop1;
+  // The main one of the task, of which more is better; or "loss".
+  enum class Metric { kMain, kLoss };
+  Metric metric = Metric::kMain;
   // Epochs between two measurements.
   int64_t every_epochs = 1;
   // Measurements without progress before it ends.
@@ -26,9 +27,9 @@ class EarlyStop {
   explicit EarlyStop(EarlyStopOptions options) : options_(options) {}
 
   const EarlyStopOptions& options() const { return options_; }
-  // Notes a measurement; true: it is the best so far. A score that is not a
-  // number never is.
-  bool IsBest(const Accuracy& accuracy);
+  // Notes a measurement; true: it is the best so far. A score that is absent or
+  // not a number never is.
+  bool IsBest(const Measurement& measured);
   bool exhausted() const { return without_progress_ >= options_.patience; }
 
   // One tensor, for checkpoints.

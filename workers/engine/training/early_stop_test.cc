@@ -16,7 +16,8 @@ std::string Scores(EarlyStopOptions options,
   EarlyStop stop(options);
   std::string text;
   for (double score : scores) {
-    text += stop.IsBest({.top1 = score, .loss = score}) ? "b" : ".";
+    text +=
+        stop.IsBest({{{"top1", score}, {"loss", score}}, "top1"}) ? "b" : ".";
     if (stop.exhausted()) return text + "!";
     // As after a restart.
     EarlyStop other(options);
@@ -45,14 +46,20 @@ TEST(EarlyStopTest, WhatIsNoNumberIsNeverTheBest) {
             ".b..!");
 }
 
+TEST(EarlyStopTest, WhatWasNotMeasuredIsNeverTheBest) {
+  EarlyStop stop({.patience = 2});
+  EXPECT_FALSE(stop.IsBest({{{"eer", 0.1}}, "accuracy"}));
+  EXPECT_TRUE(stop.IsBest({{{"accuracy", 0.1}}, "accuracy"}));
+}
+
 TEST(EarlyStopTest, GoesOnFromItsState) {
   EarlyStop stop({.patience = 2});
-  EXPECT_TRUE(stop.IsBest({.top1 = 0.5}));
-  EXPECT_FALSE(stop.IsBest({.top1 = 0.4}));
+  EXPECT_TRUE(stop.IsBest({{{"top1", 0.5}}, "top1"}));
+  EXPECT_FALSE(stop.IsBest({{{"top1", 0.4}}, "top1"}));
   EarlyStop resumed({.patience = 2});
   resumed.Restore(stop.State());
   EXPECT_FALSE(resumed.exhausted());
-  EXPECT_FALSE(resumed.IsBest({.top1 = 0.5}));
+  EXPECT_FALSE(resumed.IsBest({{{"top1", 0.5}}, "top1"}));
   EXPECT_TRUE(resumed.exhausted());
 }
 

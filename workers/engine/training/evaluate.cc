@@ -65,16 +65,22 @@ torch::Tensor CrossEntropy(const torch::Tensor& logits,
 
 namespace {
 
-// Adds a batch to sums of hits and losses.
+struct Sums {
+  double hits = 0;
+  double hits5 = 0;
+  double loss = 0;
+  int64_t samples = 0;
+};
+
 absl::Status AddToSums(const std::vector<torch::Tensor>& outputs,
-                       const torch::Tensor& labels, Accuracy* sum) {
+                       const torch::Tensor& labels, Sums* sum) {
   try {
     const torch::Tensor logits = outputs.at(0).flatten(1);
     const int64_t k = std::min<int64_t>(5, logits.size(1));
     const torch::Tensor best = std::get<1>(logits.topk(k, 1));
     const torch::Tensor hit = best.eq(labels.unsqueeze(1));
-    sum->top1 += hit.slice(1, 0, 1).sum().item<double>();
-    sum->top5 += hit.sum().item<double>();
+    sum->hits += hit.slice(1, 0, 1).sum().item<double>();
+    sum->hits5 += hit.sum().item<double>();
     sum->loss += CrossEntropy(logits, labels).item<double>() *
                  static_cast<double>(labels.size(0));
     sum->samples += labels.size(0);
@@ -86,25 +92,46 @@ absl::Status AddToSums(const std::vector<torch::Tensor>& outputs,
 
 }  // namespace
 
-absl::StatusOr<Accuracy> Evaluate(
+absl::Status RunEpoch(
     runtime::Executor* model, data::Loader* loader,
     const std::function<absl::Status(
         const data::Batch&, const std::vector<torch::Tensor>&)>& each) {
   torch::NoGradGuard no_grad;
   model->SetTraining(false);
   loader->Seek(0, 0);
-  Accuracy sum;
   for (;;) {
     CONDENSE_ASSIGN_OR_RETURN(auto batch, loader->Next());
-    if (!batch.has_value()) break;
+    if (!batch.has_value()) return absl::OkStatus();
     const TrainBatch tensors = ToTensors(*batch, model->device());
     CONDENSE_ASSIGN_OR_RETURN(std::vector<torch::Tensor> outputs,
                               model->Run({tensors.x}));
-    CONDENSE_RETURN_IF_ERROR(AddToSums(outputs, tensors.labels, &sum));
-    if (each) CONDENSE_RETURN_IF_ERROR(each(*batch, outputs));
+    CONDENSE_RETURN_IF_ERROR(each(*batch, outputs));
   }
-  const double n = std::max<int64_t>(1, sum.samples);
-  return Accuracy{sum.top1 / n, sum.top5 / n, sum.loss / n, sum.samples};
+}
+
+Measurement ClassificationOf(double hits, double hits5, double loss,
+                             int64_t samples) {
+  const double n = static_cast<double>(std::max<int64_t>(1, samples));
+  return {{{"top1", hits / n}, {"top5", hits5 / n}, {"loss", loss / n}},
+          "top1",
+          samples};
+}
+
+absl::StatusOr<Measurement> Evaluate(
+    runtime::Executor* model, data::Loader* loader,
+    const std::function<absl::Status(
+        const data::Batch&, const std::vector<torch::Tensor>&)>& each) {
+  Sums sum;
+  CONDENSE_RETURN_IF_ERROR(RunEpoch(
+      model, loader,
+      [&](const data::Batch& batch,
+          const std::vector<torch::Tensor>& outputs) -> absl::Status {
+        const torch::Tensor labels =
+            torch::tensor(batch.labels, torch::kInt64).to(model->device());
+        CONDENSE_RETURN_IF_ERROR(AddToSums(outputs, labels, &sum));
+        return each ? each(batch, outputs) : absl::OkStatus();
+      }));
+  return ClassificationOf(sum.hits, sum.hits5, sum.loss, sum.samples);
 }
 
 }  // namespace condense::training

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "workers/engine/data/loader.h"
 #include "workers/engine/runtime/executor.h"
+#include "workers/engine/training/measurement.h"
 
 namespace condense::training {
 
@@ -39,17 +40,22 @@ torch::Tensor CrossEntropy(const torch::Tensor& logits,
 torch::Tensor CrossEntropy(const TrainBatch& batch, const torch::Tensor& logits,
                            double smoothing = 0);
 
-// Shares in [0, 1], and the mean cross-entropy.
-struct Accuracy {
-  double top1 = 0;
-  double top5 = 0;
-  double loss = 0;
-  int64_t samples = 0;
-};
+// Runs the model over one epoch of the loader; `each` sees every batch and its
+// outputs, and ends the run by an error. The model is left out of training
+// mode.
+absl::Status RunEpoch(
+    runtime::Executor* model, data::Loader* loader,
+    const std::function<absl::Status(const data::Batch&,
+                                     const std::vector<torch::Tensor>&)>& each);
 
-// Runs the model over one epoch of the loader. `each`, if given, sees every
-// batch and its outputs. The model is left out of training mode.
-absl::StatusOr<Accuracy> Evaluate(
+// Of hits among `samples` samples and the sum of their losses: "top1" (what
+// counts), "top5" and the mean "loss"; 0 each where there are no samples.
+Measurement ClassificationOf(double hits, double hits5, double loss,
+                             int64_t samples);
+
+// The model's first outputs as classes, over one epoch of the loader. `each`,
+// if given, is as that of RunEpoch.
+absl::StatusOr<Measurement> Evaluate(
     runtime::Executor* model, data::Loader* loader,
     const std::function<absl::Status(const data::Batch&,
                                      const std::vector<torch::Tensor>&)>& each =

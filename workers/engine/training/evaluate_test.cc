@@ -118,9 +118,9 @@ TEST(EvaluateTest, CountsTopOneTopFiveAndLossAsByHand) {
   ASSERT_TRUE(accuracy.ok()) << accuracy.status();
   EXPECT_EQ(accuracy->samples, 3);
   EXPECT_EQ(seen, 3);
-  EXPECT_DOUBLE_EQ(accuracy->top1, 1.0 / 3);
-  EXPECT_DOUBLE_EQ(accuracy->top5, 2.0 / 3);
-  EXPECT_NEAR(accuracy->loss,
+  EXPECT_DOUBLE_EQ(*accuracy->Find("top1"), 1.0 / 3);
+  EXPECT_DOUBLE_EQ(*accuracy->Find("top5"), 2.0 / 3);
+  EXPECT_NEAR(*accuracy->Find("loss"),
               (std::log(13.0 / 8) + std::log(63.0) + std::log(31.5)) / 3, 1e-6);
 }
 

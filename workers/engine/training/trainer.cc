@@ -214,21 +214,22 @@ absl::StatusOr<StepInfo> Trainer::OneStep() {
   return info;
 }
 
-absl::StatusOr<Accuracy> Trainer::Measure() {
+absl::StatusOr<Measurement> Trainer::Measure() {
   const torch::NoGradGuard no_grad;
   ShareBuffers();
   const bool averaged = !average_.empty();
   if (averaged) average_.Exchange();
   Refresh();
-  CONDENSE_ASSIGN_OR_RETURN(Accuracy accuracy, evaluation_());
+  CONDENSE_ASSIGN_OR_RETURN(Measurement measured, evaluation_());
   if (buckets_) {
-    accuracy.top1 = options_.collective->FromLeader(accuracy.top1);
-    accuracy.loss = options_.collective->FromLeader(accuracy.loss);
+    for (auto& [name, value] : measured.metrics) {
+      value = options_.collective->FromLeader(value);
+    }
   }
-  if (early_stop_->IsBest(accuracy)) best_.Take();
+  if (early_stop_->IsBest(measured)) best_.Take();
   if (averaged) average_.Exchange();
   model_->SetTraining(options_.training_mode);
-  return accuracy;
+  return measured;
 }
 
 absl::Status Trainer::MeasureIfDue(StepInfo* info) {

@@ -58,7 +58,7 @@ struct StepInfo {
   int64_t samples = 0;
   double data_wait_seconds = 0;
   // Where the model was measured after it.
-  std::optional<Accuracy> evaluated;
+  std::optional<Measurement> evaluated;
 };
 
 struct TrainOptions {
@@ -115,7 +115,7 @@ class Trainer {
     before_step_ = std::move(hook);
   }
   // How the model is measured; needed for early_stop.
-  using Evaluation = std::function<absl::StatusOr<Accuracy>()>;
+  using Evaluation = std::function<absl::StatusOr<Measurement>()>;
   void EvaluateBy(Evaluation evaluation) {
     evaluation_ = std::move(evaluation);
   }
@@ -153,7 +153,7 @@ class Trainer {
   absl::StatusOr<StepInfo> OneStep();
   void MoveOn(int64_t batches);
   absl::Status MeasureIfDue(StepInfo* info);
-  absl::StatusOr<Accuracy> Measure();
+  absl::StatusOr<Measurement> Measure();
   bool Done() const;
   absl::Status Finish();
   void Refresh();

@@ -85,7 +85,7 @@ TEST(TrainerTest, TheLossFallsAndTheModelLearns) {
   data::Loader held_out(&test, BarsOptions(false));
   auto accuracy = Evaluate(model.get(), &held_out);
   ASSERT_TRUE(accuracy.ok()) << accuracy.status();
-  EXPECT_GE(accuracy->top1, 0.95);
+  EXPECT_GE(*accuracy->main_value(), 0.95);
 }
 
 // The state after three epochs, stopped after each step of `stops`: then a new
@@ -292,9 +292,9 @@ TEST(TrainerTest, WithoutProgressItEndsEarlyWithTheBestWeights) {
   Trainer trainer(model.get(), &loader, CrossEntropyLoss, options);
   const std::vector<double> scores = {0.3, 0.6, 0.5, 0.6, 0.9};
   size_t measured = 0;
-  trainer.EvaluateBy([&]() -> absl::StatusOr<Accuracy> {
+  trainer.EvaluateBy([&]() -> absl::StatusOr<Measurement> {
     model->SetTraining(false);
-    return Accuracy{.top1 = scores[measured++]};
+    return Measurement{{{"top1", scores[measured++]}}, "top1"};
   });
   State best;
   int64_t steps = 0;
@@ -325,12 +325,12 @@ TEST(TrainerTest, WhatIsMeasuredIsTheAverage) {
   Trainer trainer(model.get(), &loader, CrossEntropyLoss, options);
   State measured;
   int64_t step = 0;
-  trainer.EvaluateBy([&]() -> absl::StatusOr<Accuracy> {
+  trainer.EvaluateBy([&]() -> absl::StatusOr<Measurement> {
     measured.clear();
     for (const auto& [name, tensor] : ModelTensors(model.get())) {
       measured[name] = tensor.clone();
     }
-    return Accuracy{.top1 = 0.1 * static_cast<double>(++step)};
+    return Measurement{{{"top1", 0.1 * static_cast<double>(++step)}}, "top1"};
   });
   State raw;
   ASSERT_TRUE(*trainer.Run([&](const StepInfo&) {
