@@ -2,18 +2,21 @@
 """Measures the figures of docs/features.md that whole programs give, one JSON
 object per line. Fails where a target that does not depend on the machine is missed.
 
-usage: figures.py example|latency|models|families|cifar
+usage: figures.py example|latency|models|families|cifar|faces
   example  worst of three seeds of examples/digits
   latency  queued to engine at work on an idle worker; submit; idle server memory
   models   int8 after training for four real models (needs CONDENSE_SHARED)
   families int8 after training for a model of each family, ONNX and TorchScript (needs CONDENSE_SHARED)
   cifar    ResNet-20 on all CIFAR-10 test images, 256 for calibration (needs CONDENSE_SHARED)
+  faces    what int8 after training does to face verification by MobileFaceNet on ORL s1-s20, as labelled folders and
+           as a list of 300 + 300 pairs (needs CONDENSE_SHARED)
 (CONDENSE_SOURCE_DIR, CONDENSE_BINARY_DIR)
 """
 import datetime
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import statistics
@@ -136,7 +139,7 @@ def models():
     }
     for name, (data, preprocess) in cases.items():
         if data is None:
-            with faces(data_dir) as folder:
+            with face_folders(data_dir) as folder:
                 report = ptq(models_dir / f"{name}.onnx", {"train": folder, "test": folder},
                              "resize: [112, 112], scale: 0.0078125, mean: [0.99609375], color: rgb")
         elif name.startswith("mnist"):
@@ -195,7 +198,7 @@ def mnist_test(data_dir):
     return folder
 
 
-def faces(data_dir):
+def face_folders(data_dir):
     """The ORL faces as class folders of PNG files; the labels do not matter here."""
     folder = tempfile.TemporaryDirectory(prefix="condense-faces-")
     with tarfile.open(data_dir / "orl_faces" / "orl_faces_s1-s20.tar.xz") as archive:
@@ -235,7 +238,46 @@ def cifar():
         require(before - after <= 0.005, f"accuracy on {profile}")
 
 
+def faces():
+    archive = shared() / "data" / "orl_faces" / "orl_faces_s1-s20.tar.xz"
+    recipe = (f"task: verification\ndata: {{eval: {{source: faces}}, calibration: {{source: faces, samples: 256}}, "
+              f"preprocess: {{resize: [112, 112], {IMAGENET}, color: rgb}}}}\n"
+              "stages: [quantize: {mode: ptq}]\ngates: {max_eer_increase: 0.002, max_accuracy_drop: 0.005}\n")
+    with tempfile.TemporaryDirectory(prefix="condense-faces-") as folder:
+        with tarfile.open(archive) as files:
+            files.extractall(folder)
+        labelled = faces_report("labelled", recipe, archive)
+        write_pairs(pathlib.Path(folder), 300)
+        faces_report("pairs", recipe, folder)
+    require(labelled["compressed"]["metrics"]["rank1"] >= 0.985, "rank 1 of the faces")
+
+
+def faces_report(kind, recipe, data):
+    report = run_engine(shared() / "models" / "mobilefacenet_op18.onnx", recipe, {"faces": data}, [PROFILE])[PROFILE]
+    before, after, embedding = report["baseline"], report["compressed"], report["embedding"]
+    say("face_verification_ptq", data=kind, verdict=report["verdict"],
+        **{f"float_{k}": v for k, v in before["metrics"].items()}, **after["metrics"],
+        cosine_mean=embedding["cosine_mean"], cosine_min=embedding["cosine_min"],
+        genuine_pairs=embedding["genuine_pairs"], impostor_pairs=embedding["impostor_pairs"],
+        agreement_cosine=report["agreement"]["cosine"], max_lsb=report["agreement"]["max_lsb"],
+        size=after["size_bytes"] / before["size_bytes"])
+    require(report["verdict"] == "PASSED", f"gates of the faces as {kind}")
+    require(embedding["cosine_mean"] >= 0.997, f"cosine of the faces as {kind}")
+    return report
+
+
+def write_pairs(folder, count):
+    """A list of `count` pairs of images of one subject and as many of two, in turn."""
+    images = sorted(path.relative_to(folder).as_posix() for path in folder.glob("s*/*.pgm"))
+    pairs = [(a, b) for i, a in enumerate(images) for b in images[i + 1:]]
+    random.Random(17).shuffle(pairs)
+    same = [p for p in pairs if p[0].split("/")[0] == p[1].split("/")[0]][:count]
+    other = [p for p in pairs if p[0].split("/")[0] != p[1].split("/")[0]][:count]
+    rows = [f"{a},{b},{label}" for two in zip(same, other) for (a, b), label in zip(two, (1, 0))]
+    (folder / "pairs.csv").write_text("\n".join(["a,b,same"] + rows) + "\n")
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1] not in ("example", "latency", "models", "families", "cifar"):
+    if len(sys.argv) != 2 or sys.argv[1] not in ("example", "latency", "models", "families", "cifar", "faces"):
         sys.exit(__doc__)
     globals()[sys.argv[1]]()
