@@ -21,7 +21,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "benchmarks"))
-from figures import BIN, DIGITS, IMAGENET, PROFILE, SKIPPED, SOURCE, faces, run_engine, say, shared  # noqa: E402
+from figures import BIN, DIGITS, IMAGENET, PROFILE, SKIPPED, SOURCE, face_folders, run_engine, say, shared  # noqa: E402
 
 try:
     import numpy as np
@@ -79,7 +79,7 @@ def artifact(model, data, preprocess, out):
 
 def latency():
     cifar = shared() / "data" / "cifar10-jpg" / "cifar10_test_jpg.tar.xz"
-    with tempfile.TemporaryDirectory(prefix="condense-latency-") as folder, faces(shared() / "data") as orl:
+    with tempfile.TemporaryDirectory(prefix="condense-latency-") as folder, face_folders(shared() / "data") as orl:
         net = pathlib.Path(folder, "conv_net.onnx")
         conv_net(net)
         models = shared() / "models"
