@@ -236,6 +236,23 @@ void ResolveStepwise(v1::Quantize* quantize) {
   }
 }
 
+// Weights that are multiplied per channel stay on their levels when
+// normalisation is folded, and batches of this size tell its statistics; but
+// made images do not have those of real ones.
+v1::Qat::BatchNorm DefaultBatchNorm(const v1::Quantize& quantize) {
+  constexpr int kBatch = 16;
+  const v1::WeightQuantization& weights = quantize.weights();
+  const bool moves =
+      weights.granularity() == v1::WeightQuantization::CHANNEL &&
+      (weights.scheme() == v1::SYMMETRIC || weights.scheme() == v1::BINARY ||
+       weights.scheme() == v1::TERNARY || weights.scheme() == v1::LQ ||
+       weights.scheme() == v1::LUT);
+  const bool live = quantize.mode() == v1::Quantize::QAT && moves &&
+                    quantize.qat_data() != v1::Quantize::SYNTHETIC &&
+                    quantize.batch_size() >= kBatch;
+  return live ? v1::Qat::LIVE : v1::Qat::FOLDED;
+}
+
 void ResolveQuantize(v1::Recipe::Task task, v1::Quantize* quantize) {
   v1::WeightQuantization* weights = quantize->mutable_weights();
   if (weights->scheme() == v1::SCHEME_UNSPECIFIED) {
@@ -271,7 +288,7 @@ void ResolveQuantize(v1::Recipe::Task task, v1::Quantize* quantize) {
     ResolveTraining(task, 0.001, quantize);
     v1::Qat* qat = quantize->mutable_qat();
     if (qat->batch_norm() == v1::Qat::BATCH_NORM_UNSPECIFIED) {
-      qat->set_batch_norm(v1::Qat::FOLDED);
+      qat->set_batch_norm(DefaultBatchNorm(*quantize));
     }
     if (qat->grids() == v1::Qat::GRIDS_UNSPECIFIED) {
       qat->set_grids(v1::Qat::FOLLOWING);

@@ -392,6 +392,23 @@ TEST(ResolveRecipeTest, TechniquesAreOffWhereTheSchemesDoNotTakeThem) {
   EXPECT_EQ(floats.smooth(), 0);
 }
 
+TEST(ResolveRecipeTest, NormalisationStaysWhereItsStatisticsAreReal) {
+  const auto batch_norm = [](const std::string& keys) {
+    auto parsed =
+        ParseRecipe("stages: [quantize: {mode: qat, epochs: 1, " + keys + "}]");
+    if (!parsed.ok()) return v1::Qat::BATCH_NORM_UNSPECIFIED;
+    ResolveRecipe(&parsed->recipe);
+    return parsed->recipe.stages(0).quantize().qat().batch_norm();
+  };
+  EXPECT_EQ(batch_norm("weights: {bits: 4}"), v1::Qat::LIVE);
+  EXPECT_EQ(batch_norm("weights: {scheme: lut}"), v1::Qat::LIVE);
+  EXPECT_EQ(batch_norm("qat: {batch_norm: folded}"), v1::Qat::FOLDED);
+  EXPECT_EQ(batch_norm("qat_data: synthetic"), v1::Qat::FOLDED);
+  EXPECT_EQ(batch_norm("batch_size: 8"), v1::Qat::FOLDED);
+  EXPECT_EQ(batch_norm("weights: {scheme: power_of_two}"), v1::Qat::FOLDED);
+  EXPECT_EQ(batch_norm("weights: {granularity: tensor}"), v1::Qat::FOLDED);
+}
+
 TEST(ResolveRecipeTest, ActivationsAreFloatWhereWeightsAreComputedInFloat) {
   const auto resolved = [](const std::string& schemes) {
     v1::Recipe recipe =
