@@ -88,6 +88,14 @@ TEST(AskForWidthsTest, BytesAreThoseThatTheProfileStores) {
   ASSERT_TRUE(bytes.ok()) << bytes.status();
   EXPECT_THAT(CostsOf(*bytes, 0), testing::ElementsAre(36, 36, 36));
   EXPECT_GT(bytes->fixed, 100);
+  // A layer this small waits for its weights, a bias of 8 bytes and the 72 that
+  // it puts out, at 1e10 bytes a second.
+  const auto latency = Ask(Mixed("latency_ms: 1", "bits: [4, 8], "), kInt4);
+  ASSERT_TRUE(latency.ok()) << latency.status();
+  EXPECT_THAT(
+      CostsOf(*latency, 0),
+      testing::ElementsAre(testing::DoubleNear((18 + 8 + 72) / 1e7, 1e-12),
+                           testing::DoubleNear((36 + 8 + 72) / 1e7, 1e-12)));
 }
 
 TEST(AskForWidthsTest, OverridesFixWidthsAndSkippedLayersAreNoChoice) {

@@ -11,8 +11,8 @@ namespace condense::pipeline {
 // Seconds for one sample on one core of the profile, by node (Williams et al.,
 // CACM 2009): the greater of multiply-accumulates over the peak rate and bytes
 // over the bandwidth. Layers behind a DequantizeLinear (or FakeQuantize) of a
-// weight count as int8; quantizers, and what only gives its input another
-// shape, as nothing. Indexed by NodeId.
+// weight count as int8, with the bytes that are stored; quantizers, and what
+// only gives its input another shape, as nothing. Indexed by NodeId.
 std::vector<double> EstimateSecondsPerNode(const graph::Graph& graph,
                                            const v1::Roofline& roofline);
 

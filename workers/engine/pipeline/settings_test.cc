@@ -8,6 +8,7 @@
 #include "workers/engine/pipeline/quantize_settings.h"
 #include "workers/engine/pipeline/roofline.h"
 #include "workers/engine/pipeline/tasks.h"
+#include "workers/engine/quantization/stored_levels.h"
 
 namespace condense::pipeline {
 namespace {
@@ -294,6 +295,33 @@ TEST(RooflineTest, IsTheGreaterOfComputeAndMemoryPerLayer) {
   roofline.set_bytes_per_second(1e6);
   // 4000 bytes of weights and 40 of outputs.
   EXPECT_DOUBLE_EQ(EstimateLatencyMs(graph, roofline), 4.04);
+}
+
+TEST(RooflineTest, StoredBytesOfQuantizedWeightsCount) {
+  const auto latency = [](graph::DType dtype) {
+    graph::Graph graph;
+    const graph::ValueId x =
+        graph.AddInput("x", graph::DType::kFloat32,
+                       graph::Shape{graph::Dim::Symbol("N"), 100});
+    const graph::ValueId w = graph.AddConstant(
+        "w", quantization::PackLevels(dtype, {100, 10},
+                                      std::vector<int64_t>(1000, 1)));
+    const graph::ValueId scale =
+        graph.AddConstant("s", graph::Tensor::Scalar<float>(1));
+    const graph::ValueId real =
+        graph.node(graph.AddNode("DequantizeLinear", "d", {w, scale}, {"r"}))
+            .outputs[0];
+    graph.AddOutput(
+        graph.node(graph.AddNode("MatMul", "m", {x, real}, {"y"})).outputs[0]);
+    EXPECT_TRUE(graph::InferShapes(graph).ok());
+    v1::Roofline roofline;
+    roofline.set_float_macs_per_second(1e9);
+    roofline.set_int8_macs_per_second(1e9);
+    roofline.set_bytes_per_second(1e6);
+    return EstimateLatencyMs(graph, roofline);
+  };
+  EXPECT_DOUBLE_EQ(latency(graph::DType::kInt8), 1.04);
+  EXPECT_DOUBLE_EQ(latency(graph::DType::kInt4), 0.54);
 }
 
 }  // namespace
