@@ -7,7 +7,8 @@ usage: quantizers.py digits|resnet20 [SEEDS [NAME [IMAGES [KEYS]]]]
             (incremental: a third of them after each share but the last); 2,000 test images for the accuracy
 Row "float finetuned" trains as long without quantizers: the model gains from that alone.
 Rows "synthetic" get the test data alone, and train for as many steps on 512 images that they make.
-Each line: top1 of the float model and of the artifact, agreement of the artifact's integers with the simulation, file size.
+Each line: top1 and loss (cross-entropy, finer) of the float model and of the artifact, agreement of the
+artifact's integers with the simulation, file size.
 SEEDS: how many, from 1 (default 1), or FIRST-LAST. NAME: the row "ptq NAME", "qat NAME" or "incremental NAME"; where no row is called
 so, all with it in the name. KEYS: more for the stages that train, like "clip_norm: 1". (CONDENSE_SOURCE_DIR, CONDENSE_BINARY_DIR)
 """
@@ -130,8 +131,9 @@ def resnet20(images):
 
 def without_data(config, data, training):
     """The same number of steps on 512 images that the job makes itself; the digits have 1437, ResNet-20 gets 16,000."""
-    config = config.replace("train: {source: train", "train: {source: none").replace("calibration: {source: train", "calibration: {source: none")
-    config = re.sub(r"samples: \d+, augment", "augment", config).replace("train: {source: none", "train: {source: none, samples: 512")
+    config = re.sub(r"samples: \d+, augment", "augment", config)
+    config = config.replace("train: {source: train", "train: {source: none, samples: 512")
+    config = config.replace("calibration: {source: train", "calibration: {source: none")
     training = training.replace("epochs: 3", "epochs: 8").replace("epochs: 1,", "epochs: 31,")
     return config, {"test": data["test"]}, training
 
@@ -179,7 +181,8 @@ def report_row(what, mode, name, profile, settings, seeds, model, config, data, 
         recipe = f"data: {{{config}}}\nseed: {seed}\nstages: [{kind}: {{{stage}}}]\n"
         report = run_engine(model, recipe, data, [profile])[profile]
         say(f"{mode} {name}", model=what, seed=seed, float_top1=report["baseline"]["metrics"]["top1"],
-            top1=report["compressed"]["metrics"]["top1"], agreement=report["agreement"]["top1"],
+            top1=report["compressed"]["metrics"]["top1"], float_loss=report["baseline"]["metrics"]["loss"],
+            loss=report["compressed"]["metrics"]["loss"], agreement=report["agreement"]["top1"],
             max_lsb=report["agreement"].get("max_lsb"), size_bytes=report["compressed"]["size_bytes"])
         require(report["agreement"]["top1"] >= 0.99, f"agreement of {name}")
 

@@ -194,8 +194,8 @@ def quantizer(samples, only):
                 seconds = time.perf_counter() - start
                 integers = outputs(out, test)
                 cosine = (floats * integers).sum(1) / np.linalg.norm(floats, axis=1) / np.linalg.norm(integers, axis=1)
-                accuracy = {} if labels is None else {
-                    "float_top1": float((floats.argmax(1) == labels).mean()), "top1": float((integers.argmax(1) == labels).mean())}
+                accuracy = {} if labels is None else {"float_top1": float((floats.argmax(1) == labels).mean()),
+                                                      "top1": float((integers.argmax(1) == labels).mean())}
                 say("onnxruntime_quantizer", model=name, method=method, per_channel=per_channel, images=len(test),
                     sqnr_db=float(10 * np.log10((floats ** 2).sum() / ((floats - integers) ** 2).sum())),
                     agreement=float((floats.argmax(1) == integers.argmax(1)).mean()), cosine_mean=float(cosine.mean()),
