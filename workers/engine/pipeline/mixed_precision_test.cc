@@ -193,18 +193,16 @@ TEST_F(MixedPrecisionJobTest, TheFileFillsItsTargetWithFourAndEightBits) {
   Widths loose, tight, middle;
   const double eight = size_under("size_bytes: 900000", &loose);
   EXPECT_EQ(loose.all, (std::set<int>{8}));
-  // The least that 4 bits everywhere take stands in the refusal; aligning the
-  // input to pixels adds a little.
+  // The least that 4 bits everywhere take stands in the refusal.
   const JobResult refused =
       Run(WriteJob("least", "mode: ptq, " + Mixed("size_bytes: 1"), kInt4));
   const std::string text(refused.status.message());
-  const double least = std::stod(text.substr(text.rfind(' ') + 1));
-  const auto bound = static_cast<int64_t>(1.02 * least);
+  const auto least =
+      static_cast<int64_t>(std::stod(text.substr(text.rfind(' ') + 1)));
   const double four =
-      size_under("size_bytes: " + std::to_string(bound), &tight);
-  EXPECT_LE(four, static_cast<double>(bound));
-  EXPECT_EQ(tight.all.count(4), 1u);
-  EXPECT_LT(four, 0.6 * eight);
+      size_under("size_bytes: " + std::to_string(least), &tight);
+  EXPECT_LE(four, static_cast<double>(least));
+  EXPECT_EQ(tight.all, (std::set<int>{4}));
   const auto target = static_cast<int64_t>((four + eight) / 2);
   const double written =
       size_under("size_bytes: " + std::to_string(target), &middle);

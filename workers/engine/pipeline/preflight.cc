@@ -9,6 +9,7 @@
 #include "common/status_macros.h"
 #include "workers/engine/evaluation/integer_runtime.h"
 #include "workers/engine/graph/cost.h"
+#include "workers/engine/graph/infer_shapes.h"
 #include "workers/engine/graph/passes/fold_batch_norm.h"
 #include "workers/engine/pipeline/compress_tasks.h"
 #include "workers/engine/pipeline/compute.h"
@@ -21,6 +22,7 @@
 #include "workers/engine/pipeline/train_task.h"
 #include "workers/engine/quantization/lower_qdq.h"
 #include "workers/engine/quantization/placement.h"
+#include "workers/engine/quantization/post_training.h"
 #include "workers/engine/quantization/quantizers_in_graph.h"
 #include "workers/engine/runtime/executor.h"
 
@@ -180,6 +182,23 @@ absl::Status CheckPruning(const Job& job, int stage) {
       {.hint = frozen.empty() ? "" : "frozen layers: " + frozen});
 }
 
+// The target of mixed precision can be reached, with the input as calibration
+// will align it.
+absl::Status CheckWidths(const Job& job, int stage,
+                         const v1::DeviceProfile& profile,
+                         const graph::Graph& folded) {
+  CONDENSE_ASSIGN_OR_RETURN(
+      const quantization::PostTrainingOptions options,
+      PostTrainingOf(job.parsed(), job.recipe(), stage, profile, job.model()));
+  graph::Graph floats = folded;
+  CONDENSE_RETURN_IF_ERROR(graph::InferShapes(floats));
+  CONDENSE_RETURN_IF_ERROR(quantization::AlignInput(options, &floats).status());
+  return AskForWidths({job.parsed(), job.recipe().stages(stage).quantize(),
+                       stage, profile},
+                      options.numerics, floats)
+      .status();
+}
+
 // Every profile takes the numerics, and what is exported can be verified.
 absl::Status CheckProfiles(const Job& job) {
   graph::Graph folded = job.model();
@@ -193,10 +212,7 @@ absl::Status CheckProfiles(const Job& job) {
                                 NumericsOf(job.parsed(), last.quantize(),
                                            stages - 1, profile, job.model()));
       if (last.quantize().has_mixed_precision()) {
-        CONDENSE_RETURN_IF_ERROR(
-            AskForWidths({job.parsed(), last.quantize(), stages - 1, profile},
-                         numerics, folded)
-                .status());
+        CONDENSE_RETURN_IF_ERROR(CheckWidths(job, stages - 1, profile, folded));
       }
       CONDENSE_ASSIGN_OR_RETURN(
           quantization::Placement placement,

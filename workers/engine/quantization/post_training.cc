@@ -158,19 +158,13 @@ absl::Status Round(const Graph& floats, data::Loader* loader,
   return absl::OkStatus();
 }
 
-// Where the input is made of pixels, and its grid has their 256 levels.
-absl::StatusOr<PixelGrid> AlignInput(data::Loader* loader,
-                                     const PostTrainingOptions& options,
-                                     Graph* graph, std::vector<Note>* notes) {
-  const Numerics& numerics = options.numerics;
-  if (!options.pixels || !numerics.activation_unsigned ||
-      numerics.activation_bits != 8 || numerics.activation_symmetric ||
-      numerics.float_activations) {
-    return PixelGrid();
-  }
+// AlignInput, where the samples are pixels.
+absl::StatusOr<PixelGrid> AlignSamples(data::Loader* loader,
+                                       const PostTrainingOptions& options,
+                                       Graph* graph, std::vector<Note>* notes) {
   Graph aligned = *graph;
   CONDENSE_ASSIGN_OR_RETURN(const PixelGrid pixels,
-                            AlignInputToPixels(*options.pixels, &aligned));
+                            AlignInput(options, &aligned));
   if (pixels.value == graph::kNoValue) return pixels;
   CONDENSE_ASSIGN_OR_RETURN(const PixelRange range,
                             RangeInPixels(*options.pixels, loader));
@@ -189,6 +183,17 @@ absl::StatusOr<PixelGrid> AlignInput(data::Loader* loader,
 
 }  // namespace
 
+absl::StatusOr<PixelGrid> AlignInput(const PostTrainingOptions& options,
+                                     Graph* graph) {
+  const Numerics& numerics = options.numerics;
+  if (!options.pixels || !numerics.activation_unsigned ||
+      numerics.activation_bits != 8 || numerics.activation_symmetric ||
+      numerics.float_activations) {
+    return PixelGrid();
+  }
+  return AlignInputToPixels(*options.pixels, graph);
+}
+
 absl::StatusOr<PostTrainingReport> QuantizePostTraining(
     Graph* graph, data::Loader* loader, const PostTrainingOptions& options) {
   PostTrainingReport report;
@@ -196,8 +201,9 @@ absl::StatusOr<PostTrainingReport> QuantizePostTraining(
     CONDENSE_RETURN_IF_ERROR(graph::FoldBatchNorm().Run(*graph).status());
   }
   CONDENSE_RETURN_IF_ERROR(graph::InferShapes(*graph));
-  CONDENSE_ASSIGN_OR_RETURN(const PixelGrid pixels,
-                            AlignInput(loader, options, graph, &report.notes));
+  CONDENSE_ASSIGN_OR_RETURN(
+      const PixelGrid pixels,
+      AlignSamples(loader, options, graph, &report.notes));
   const std::vector<Note> notes = report.notes;
   CONDENSE_RETURN_IF_ERROR(Smooth(graph, loader, options));
   CONDENSE_RETURN_IF_ERROR(Equalize(graph, loader, options));

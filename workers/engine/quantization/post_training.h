@@ -61,6 +61,13 @@ struct PostTrainingReport {
   std::vector<Note> notes;
 };
 
+// AlignInputToPixels where the input is made of pixels and its grid has their
+// 256 levels: what QuantizePostTraining does to a graph with folded batch
+// normalisation, if its samples are pixels. Else nothing is changed, and the
+// grid has no value.
+absl::StatusOr<PixelGrid> AlignInput(const PostTrainingOptions& options,
+                                     graph::Graph* graph);
+
 // Makes the simulation of an integer model from a float one, in this order:
 // fold batch normalisation, align the input, smooth, equalise, choose bits,
 // place quantizers, project weights, calibrate, round and correct layer by
