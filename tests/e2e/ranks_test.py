@@ -23,6 +23,14 @@ stages:
                clip_norm: 5, early_stop: {patience: 100}, kd: [soft_response: {temperature: 4, lambda: 0.5}]}
 seed: 5
 """
+SYNTHETIC = """
+data:
+  train: {samples: 64}
+  eval: {source: test, samples: 64}
+  preprocess: {scale: 0.00416666666666667, mean: [0.305], std: [0.376], color: gray}
+stages: [quantize: {mode: qat, weights: {bits: 4}, qat_data: synthetic, qat: {grids: calibrated}, epochs: 4, batch_size: 32}]
+seed: 5
+"""
 
 
 class RanksTest(unittest.TestCase):
@@ -31,11 +39,11 @@ class RanksTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
 
-    def job(self, name, epochs=2, batch=32):
+    def job(self, name, epochs=2, batch=32, recipe=RECIPE):
         folder = self.folder / name
         folder.mkdir()
         (folder / "recipe.yaml").write_text(
-            RECIPE.replace("EPOCHS", str(epochs)).replace("batch_size: 32", f"batch_size: {batch}"))
+            recipe.replace("EPOCHS", str(epochs)).replace("batch_size: 32", f"batch_size: {batch}"))
         (folder / "job.json").write_text(json.dumps({
             "model": str(DIGITS / "model.onnx"), "recipe": "recipe.yaml", "profiles": [PROFILE], "threads": 1,
             "data": {"train": str(DIGITS / "data/train"), "test": str(DIGITS / "data/test")},
@@ -72,6 +80,14 @@ class RanksTest(unittest.TestCase):
         self.assertEqual(report["stages"][0]["steps"], 32)
         self.assertFalse((self.folder / "two" / "checkpoints").exists())
         self.assertEqual(list((self.folder / "two").glob(".ranks-*")), [])
+
+    def test_ranks_train_on_the_same_synthetic_images(self):
+        done, one = self.run_engine(self.job("one", recipe=SYNTHETIC))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        done, two = self.run_engine(self.job("two", recipe=SYNTHETIC), "--ranks", "2")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len(self.curve(one, "loss")), 8)
+        self.assert_same_curve(one, two, "loss", 1e-4)
 
     def test_a_batch_that_does_not_divide_is_refused(self):
         done, _ = self.run_engine(self.job("odd", batch=33), "--ranks", "2")

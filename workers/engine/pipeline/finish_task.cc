@@ -59,14 +59,9 @@ std::optional<double> Metric(const report::ModelFigures& figures,
   return it->second;
 }
 
-std::optional<int> ColorBitsOf(const Job& job) {
-  const int bits = job.recipe().data().preprocess().color_bits();
-  return bits < 8 ? std::optional<int>(bits) : std::nullopt;
-}
-
 void NoteColorBits(const Job& job, graph::Graph* graph) {
   graph->metadata.erase(kColorBits);
-  if (const auto bits = ColorBitsOf(job)) {
+  if (const auto bits = job.color_bits()) {
     graph->metadata[kColorBits] = absl::StrCat(*bits);
   }
 }
@@ -255,7 +250,7 @@ absl::StatusOr<report::Report> MakeReport(RunContext* context,
       report.curves[name].push_back({step, value});
     }
   }
-  report.color_bits = ColorBitsOf(job);
+  report.color_bits = job.color_bits();
   report.seed = job.recipe().seed();
   report.toolchain = Toolchain();
   if (context->all_planned_steps() > 0) {

@@ -272,6 +272,15 @@ bool Job::HasLabels(const std::string& source) const {
   return dataset != nullptr && dataset->num_classes() > 0;
 }
 
+std::optional<int> Job::color_bits() const {
+  const int bits = resolved_.data().preprocess().color_bits();
+  return bits < 8 ? std::optional<int>(bits) : std::nullopt;
+}
+
+bool Job::Classifies() const {
+  return resolved_.task() == v1::Recipe::CLASSIFICATION && num_classes_ > 0;
+}
+
 bool Job::trains_without_labels() const {
   if (verifies()) return true;
   bool without = false;

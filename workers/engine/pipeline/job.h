@@ -60,6 +60,8 @@ class Job {
   const data::InputShape& input_shape() const { return input_shape_; }
   // The task is verification: the first output is an embedding, not classes.
   bool verifies() const { return resolved_.task() == v1::Recipe::VERIFICATION; }
+  // Bits per colour channel, where they are reduced.
+  std::optional<int> color_bits() const;
   // Columns of the model's first output; 0 if it is not [N, classes].
   int64_t num_classes() const { return num_classes_; }
   // Everything that a checkpoint depends on.
@@ -72,6 +74,8 @@ class Job {
   const data::Dataset* Data(const std::string& source) const;
   // It has labels; false also where the job has no such data.
   bool HasLabels(const std::string& source) const;
+  // The model's outputs are classes: by the recipe's task, and their shape.
+  bool Classifies() const;
   // A stage trains without labels, and none with; for verification all do.
   bool trains_without_labels() const;
   // The three uses of data; nullptr where the job has none. Training: this

@@ -319,6 +319,10 @@ absl::Status Preflight(RunContext* context) {
       PlanTasks(job.recipe(), static_cast<int>(job.profiles().size()));
   bool trained = false;
   for (const Task& task : tasks) {
+    if (task.kind == Task::Kind::kSynthesize) {
+      context->planned_steps.push_back(SynthesisSteps(job));
+      continue;
+    }
     const int64_t steps = PlannedSteps(job, task);
     context->planned_steps.push_back(steps);
     if (steps == 0 || trained) continue;

@@ -32,6 +32,13 @@ std::string ProvenanceJson(const Job& job, const v1::DeviceProfile& profile,
     dependencies.push_back(Dependency("data/" + name, digest));
   }
   const std::string recipe = recipe::RecipeToYaml(job.recipe());
+  ordered_json parameters = {{"profile", profile.id()},
+                             {"recipe", DigestSet(DigestOf(recipe))},
+                             {"seed", job.recipe().seed()},
+                             {"device", job.device()}};
+  if (const auto bits = job.color_bits()) {
+    parameters["input"] = {{"color_bits", *bits}};
+  }
   const ordered_json statement = {
       {"_type", "https://in-toto.io/Statement/v1"},
       {"subject",
@@ -40,11 +47,7 @@ std::string ProvenanceJson(const Job& job, const v1::DeviceProfile& profile,
       {"predicate",
        {{"buildDefinition",
          {{"buildType", "https://condense.dev/compression/v1"},
-          {"externalParameters",
-           {{"profile", profile.id()},
-            {"recipe", DigestSet(DigestOf(recipe))},
-            {"seed", job.recipe().seed()},
-            {"device", job.device()}}},
+          {"externalParameters", parameters},
           {"resolvedDependencies", dependencies}}},
         {"runDetails",
          {{"builder",

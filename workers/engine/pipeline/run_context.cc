@@ -293,7 +293,7 @@ void RunContext::WarnOfCorruptImages() {
   }
 }
 
-void RunContext::CountStep(const training::StepInfo& info) {
+void RunContext::Advance(const training::StepInfo& info) {
   ++state_.steps;
   stats_.set_steps(stats_.steps() + 1);
   stats_.set_step_seconds(stats_.step_seconds() + info.seconds);
@@ -301,16 +301,6 @@ void RunContext::CountStep(const training::StepInfo& info) {
   stats_.set_data_wait_seconds(stats_.data_wait_seconds() +
                                info.data_wait_seconds);
   stats_.set_device_busy_seconds(stats_.device_busy_seconds() + info.seconds);
-  const int64_t every = std::max<int64_t>(1, info.total_steps / kCurvePoints);
-  const int64_t step = info.next.step;
-  if (step == 1 || step % every == 0 || step == info.total_steps) {
-    narrator_.Metric("loss", info.loss, state_.steps);
-    narrator_.Metric("lr", info.lr, state_.steps);
-    narrator_.Metric("grad_norm", info.grad_norm, state_.steps);
-  }
-  if (info.evaluated.has_value()) {
-    TellMain(*info.evaluated, state_.steps);
-  }
   v1::Progress progress;
   if (const int64_t planned = all_planned_steps(); planned > 0) {
     progress.set_fraction(kBeforeTraining +
@@ -321,6 +311,7 @@ void RunContext::CountStep(const training::StepInfo& info) {
     progress.set_eta_seconds(mean *
                              static_cast<double>(planned - state_.steps));
   }
+  const int64_t step = info.next.step;
   progress.set_step(step);
   progress.set_total_steps(info.total_steps);
   progress.set_epoch(static_cast<int32_t>(info.next.epoch));
@@ -331,6 +322,28 @@ void RunContext::CountStep(const training::StepInfo& info) {
     *event.mutable_stats() = stats_;
     narrator_.Send(event);
   }
+}
+
+void RunContext::CountStep(const training::StepInfo& info) {
+  Advance(info);
+  const int64_t every = std::max<int64_t>(1, info.total_steps / kCurvePoints);
+  const int64_t step = info.next.step;
+  if (step == 1 || step % every == 0 || step == info.total_steps) {
+    narrator_.Metric("loss", info.loss, state_.steps);
+    narrator_.Metric("lr", info.lr, state_.steps);
+    narrator_.Metric("grad_norm", info.grad_norm, state_.steps);
+  }
+  if (info.evaluated.has_value()) {
+    TellMain(*info.evaluated, state_.steps);
+  }
+}
+
+void RunContext::NoteCut(const std::string& what, int64_t done, int64_t total,
+                         report::Stage* row) {
+  row->cut = true;
+  row->ended = absl::StrFormat("time budget after %d of %d steps", done, total);
+  narrator_.Warn("TIME_BUDGET",
+                 absl::StrCat(what, " was cut by the ", row->ended));
 }
 
 }  // namespace condense::pipeline

@@ -84,11 +84,17 @@ class RunContext {
   double Elapsed() const;
 
   // --- Figures ----------------------------------------------------------
-  // Optimizer steps of each task; 0: it does not train.
+  // Optimizer steps of each task, on weights or on synthetic images; 0: none.
   std::vector<int64_t> planned_steps;
   int64_t all_planned_steps() const;
-  // Counts a step and tells, now and then, loss, progress and totals.
+  // Counts a step and tells, now and then, progress and totals.
+  void Advance(const training::StepInfo& info);
+  // Of training: tells loss, rate and gradient too.
   void CountStep(const training::StepInfo& info);
+  // The time budget ended `what` after `done` of `total` steps: says so in the
+  // row and in a warning.
+  void NoteCut(const std::string& what, int64_t done, int64_t total,
+               report::Stage* row);
   void TellProgress(double fraction);
   // Warns of the images that the loaders left out, unless it did already.
   void WarnOfCorruptImages();

@@ -184,6 +184,14 @@ TEST_F(RunJobTest, ReducedColorsAreMeasuredAndNotedInTheFile) {
   EXPECT_EQ(metadata(reduced)["condense.input.color_bits"], "1");
   EXPECT_FALSE(Report(whole).contains("input"));
   EXPECT_EQ(Report(reduced)["input"]["color_bits"], 1);
+  const auto parameters = [](const std::string& folder) {
+    return nlohmann::json::parse(
+        *ReadFile(folder + "/artifacts/" + kProfile +
+                  "/provenance.json"))["predicate"]["buildDefinition"]
+                                      ["externalParameters"];
+  };
+  EXPECT_FALSE(parameters(whole).contains("input"));
+  EXPECT_EQ(parameters(reduced)["input"]["color_bits"], 1);
   const auto top1 = [](const nlohmann::json& figures) {
     return figures["metrics"]["top1"].get<double>();
   };
@@ -536,10 +544,22 @@ TEST_F(RunJobTest, LabelsThatAreReadMustBeThere) {
   EXPECT_EQ(reason("qat_data: labeled", "train"), "LABELS_MISSING");
   EXPECT_EQ(reason("qat_data: unlabeled, early_stop: {}", "test"),
             "LABELS_MISSING");
-  // Nothing says that outputs are classes: the embeddings are compared.
   EXPECT_EQ(reason("qat_data: unlabeled", "test"), "");
   EXPECT_TRUE(Report(dir_ + "/job")["compressed"]["metrics"].empty());
   EXPECT_GT(Report(dir_ + "/job")["agreement"]["top1"].get<double>(), 0.99);
+}
+
+TEST_F(RunJobTest, WhatOutputsAreDoesNotDependOnLabelsToMeasureBy) {
+  WriteImages(digits_ + "/data/train", dir_ + "/paths", "path");
+  const std::string measured =
+      WriteJob("measured", QatRecipe("qat_data: unlabeled"));
+  const std::string blind = WriteJob("blind", QatRecipe("qat_data: unlabeled"));
+  GiveData(blind, "test", dir_ + "/paths");
+  for (const std::string& folder : {measured, blind}) {
+    const JobResult result = Run(folder);
+    ASSERT_TRUE(result.status.ok()) << result.status;
+  }
+  EXPECT_EQ(ModelDigest(blind), ModelDigest(measured));
 }
 
 TEST_F(RunJobTest, QatNeedsNoDataWhereTheModelKeepsItsStatistics) {
@@ -586,6 +606,28 @@ TEST_F(RunJobTest, SyntheticImagesAreTheSameAfterAnInterruption) {
   EXPECT_GE(stops, 1);
   EXPECT_EQ(ModelDigest(parts), ModelDigest(whole));
   EXPECT_EQ(Report(parts)["stages"].size(), Report(whole)["stages"].size());
+}
+
+TEST_F(RunJobTest, TheTimeBudgetEndsTheSynthesisToo) {
+  const std::string folder = WriteJob(
+      "job", std::string("data: {train: {samples: 10000}, eval: {source: "
+                         "test, samples: 64}, ") +
+                 kPreprocess +
+                 "}\nstages: [quantize: {mode: qat, qat_data: synthetic}]\n"
+                 "budget: {time_seconds: 1}\n");
+  GiveData(folder, "train", "");
+  const JobResult result = Run(folder);
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  const auto report = Report(folder);
+  EXPECT_EQ(report["cut"], true);
+  for (const auto& stage : report["stages"]) {
+    EXPECT_THAT(stage["ended"].get<std::string>(),
+                testing::StartsWith("time budget after"));
+  }
+  EXPECT_THAT(report["warnings"].dump(),
+              testing::HasSubstr("the synthesis of images was cut"));
+  // What there was of images calibrated a model that works.
+  EXPECT_GT(report["compressed"]["metrics"]["top1"].get<double>(), 0.5);
 }
 
 TEST_F(RunJobTest, WhatImagesCannotBeMadeFromIsRefusedInPreflight) {

@@ -37,7 +37,7 @@ struct StageRow {
 struct RunState {
   // Tasks that are done.
   size_t task = 0;
-  // Optimizer steps since the job's start.
+  // Optimizer steps since the job's start, those on synthetic images too.
   int64_t steps = 0;
   // Of work on the job, in all attempts up to this state.
   double elapsed_seconds = 0;

@@ -11,9 +11,14 @@ namespace condense::pipeline {
 // NO_BATCH_NORM; errors of the executor.
 absl::Status CheckSynthesis(const Job& job);
 
+// Of the job's synthetic images, all batches.
+int64_t SynthesisSteps(const Job& job);
+
 // Makes the job's synthetic images from the original model, from where
-// state().synthetic stands. Writes checkpoints. CANCELLED when it was
-// interrupted; state() then says where it stands.
+// state().synthetic stands. Writes checkpoints. Where the time budget ends it
+// before, there are as many images, but some are less like data, or repeated
+// (quantization::Synthesizer::End). All ranks make the same. CANCELLED when it
+// was interrupted; state() then says where it stands.
 absl::Status RunSynthesis(RunContext* context, const Task& task);
 
 // Puts images that are all made into the job: those of a checkpoint.

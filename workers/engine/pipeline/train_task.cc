@@ -127,16 +127,13 @@ void NoteEarlyEnd(RunContext* context, const training::Trainer& trainer,
                   report::Stage* row) {
   const int64_t steps = trainer.position().step;
   if (steps >= trainer.total_steps()) return;
-  row->cut = !trainer.stopped_early();
-  row->ended = absl::StrFormat("%s after %d of %d steps",
-                               row->cut ? "time budget" : "early stop", steps,
-                               trainer.total_steps());
-  if (row->cut) {
-    context->narrator().Warn(
-        "TIME_BUDGET", absl::StrCat("training was cut by the ", row->ended));
-  } else {
-    context->narrator().Log(row->ended);
+  if (!trainer.stopped_early()) {
+    context->NoteCut("training", steps, trainer.total_steps(), row);
+    return;
   }
+  row->ended = absl::StrFormat("early stop after %d of %d steps", steps,
+                               trainer.total_steps());
+  context->narrator().Log(row->ended);
 }
 
 // The loss of a model that knows nothing of its classes: ln of their number.
@@ -223,8 +220,7 @@ torch::Tensor TeacherOutput(runtime::Executor* teacher,
 
 training::LossFunction LossWithoutLabels(const Job& job,
                                          runtime::Executor* teacher) {
-  const bool classes =
-      !job.verifies() && job.HasLabels(job.recipe().data().eval().source());
+  const bool classes = job.Classifies();
   return [classes, teacher](const training::TrainBatch& batch,
                             const std::vector<torch::Tensor>& outputs) {
     const torch::Tensor target = TeacherOutput(teacher, batch);

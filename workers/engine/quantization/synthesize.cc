@@ -19,8 +19,8 @@ using torch::Tensor;
 constexpr double kBeta1 = 0.9;
 constexpr double kBeta2 = 0.999;
 constexpr double kAdamEpsilon = 1e-8;
-// Spread of the noise that images begin as, around middle gray.
-constexpr double kNoise = 0.25;
+// Spread of the pixels that images begin with, around middle gray.
+constexpr double kSpread = 0.25;
 
 bool KeepsStatistics(const Graph& graph, const Node& node) {
   return node.Is("BatchNormalization") && graph.IsConstant(node.input(3)) &&
@@ -66,6 +66,26 @@ Tensor TotalVariation(const Tensor& u) {
   return sum;
 }
 
+Tensor NaturalSpectrum(int64_t height, int64_t width) {
+  const double lowest = 1.0 / static_cast<double>(std::max(height, width));
+  const Tensor rows = torch::fft::fftfreq(height).square().view({-1, 1});
+  const auto amplitudes = [&](const Tensor& columns) {
+    return (rows + columns.square()).sqrt().clamp_min(lowest).reciprocal();
+  };
+  // The plane that rfft2 gives half of.
+  const Tensor power = amplitudes(torch::fft::fftfreq(width)).square().mean();
+  return amplitudes(torch::fft::rfftfreq(width, torch::kFloat32)) /
+         power.sqrt();
+}
+
+Tensor OutOfRange(const Tensor& u) {
+  return (u - u.clamp(0, 1)).square().mean();
+}
+
+int64_t StepsOf(const SynthesisOptions& options) {
+  return BatchesOf(options) * options.steps;
+}
+
 bool HasStatistics(const Graph& graph) {
   return std::any_of(
       graph.order().begin(), graph.order().end(),
@@ -83,6 +103,7 @@ Synthesizer::Synthesizer(const data::Preprocess& preprocess,
   const Tensor std = PerChannel(preprocess.std, shape.channels);
   factor_ = (255 * preprocess.scale / std).to(device);
   shift_ = (-PerChannel(preprocess.mean, shape.channels) / std).to(device);
+  spectrum_ = NaturalSpectrum(shape.height, shape.width).to(device);
   images_ =
       torch::zeros({options_.images, shape.height, shape.width, shape.channels},
                    torch::kUInt8);
@@ -118,34 +139,41 @@ int64_t Synthesizer::batch_images() const {
 void Synthesizer::Begin() {
   auto generator = at::detail::createCPUGenerator(
       options_.seed + 1000003 * static_cast<uint64_t>(batch_));
-  u_ = (0.5 + kNoise * at::randn({batch_images(), shape_.channels,
-                                  shape_.height, shape_.width},
-                                 generator))
-           .clamp_(0, 1)
+  z_ = at::randn({batch_images(), shape_.channels, shape_.height, shape_.width},
+                 generator)
            .to(factor_.device());
-  first_ = torch::zeros_like(u_);
-  second_ = torch::zeros_like(u_);
+  first_ = torch::zeros_like(z_);
+  second_ = torch::zeros_like(z_);
 }
 
-absl::StatusOr<Tensor> Synthesizer::Loss(const Tensor& u) {
+// From 0 to 1, but for what is OutOfRange.
+Tensor Synthesizer::Pixels(const Tensor& z) const {
+  const Tensor waves = torch::fft::rfft2(z) * spectrum_;
+  return 0.5 + kSpread * torch::fft::irfft2(
+                             waves, torch::IntArrayRef({z.size(2), z.size(3)}));
+}
+
+absl::StatusOr<Tensor> Synthesizer::Loss(const Tensor& z) {
   std::vector<graph::ValueId> inputs;
   for (const auto& [id, layer] : layers_) inputs.push_back(id);
-  Tensor sum = torch::zeros({}, u.options());
+  Tensor sum = torch::zeros({}, z.options());
   model_->Observe(inputs, [&](graph::ValueId id, const Tensor& x) {
     const Layer& layer = layers_.at(id);
     sum = sum + StatisticsLoss(x, layer.mean, layer.var, layer.epsilon);
   });
-  Tensor x = u * factor_ + shift_;
+  const Tensor u = Pixels(z), seen = u.clamp(0, 1);
+  Tensor x = seen * factor_ + shift_;
   if (channels_last_) x = x.permute({0, 2, 3, 1});
   const absl::Status status = model_->Run({x}).status();
   model_->Observe({}, nullptr);
   CONDENSE_RETURN_IF_ERROR(status);
   return sum / static_cast<double>(layers_.size()) +
-         options_.variation * TotalVariation(u) +
-         options_.contrast * (u - 0.5).square().mean();
+         options_.variation * TotalVariation(seen) +
+         options_.contrast * (u - 0.5).square().mean() +
+         options_.range * OutOfRange(u);
 }
 
-// Adam (Kingma and Ba, arXiv:1412.6980), within the range of pixels.
+// Adam (Kingma and Ba, arXiv:1412.6980).
 void Synthesizer::Update(const Tensor& gradient) {
   const double t = static_cast<double>(step_ + 1);
   const double progress =
@@ -155,25 +183,26 @@ void Synthesizer::Update(const Tensor& gradient) {
   second_ = kBeta2 * second_ + (1 - kBeta2) * gradient.square();
   const Tensor size =
       (second_ / (1 - std::pow(kBeta2, t))).sqrt() + kAdamEpsilon;
-  u_ = (u_ - lr / (1 - std::pow(kBeta1, t)) * first_ / size).clamp(0, 1);
+  z_ = z_ - lr / (1 - std::pow(kBeta1, t)) * first_ / size;
 }
 
 // The batch is done: to pixels.
 void Synthesizer::Keep() {
   const int64_t begin = batch_ * batch_images();
   const int64_t count = std::min(batch_images(), options_.images - begin);
+  const Tensor pixels = (255 * Pixels(z_).clamp(0, 1)).round();
   images_.slice(0, begin, begin + count)
-      .copy_((255 * u_).round().permute({0, 2, 3, 1}).slice(0, 0, count));
+      .copy_(pixels.permute({0, 2, 3, 1}).slice(0, 0, count));
 }
 
 absl::StatusOr<double> Synthesizer::Step() {
   try {
     if (step_ == 0) Begin();
-    Tensor u = u_.detach().requires_grad_(true);
-    CONDENSE_ASSIGN_OR_RETURN(const Tensor loss, Loss(u));
+    Tensor z = z_.detach().requires_grad_(true);
+    CONDENSE_ASSIGN_OR_RETURN(const Tensor loss, Loss(z));
     loss.backward();
     const torch::NoGradGuard no_grad;
-    Update(u.grad());
+    Update(z.grad());
     if (++step_ == options_.steps) {
       Keep();
       ++batch_;
@@ -185,12 +214,26 @@ absl::StatusOr<double> Synthesizer::Step() {
   }
 }
 
+void Synthesizer::End() {
+  if (step_ > 0) {
+    Keep();
+    ++batch_;
+    step_ = 0;
+  }
+  const int64_t made = std::min(batch_ * batch_images(), options_.images);
+  for (int64_t begin = made; begin < options_.images; begin += made) {
+    const int64_t count = std::min(made, options_.images - begin);
+    images_.slice(0, begin, begin + count).copy_(images_.slice(0, 0, count));
+  }
+  batch_ = batches_;
+}
+
 std::map<std::string, Tensor> Synthesizer::State() const {
   std::map<std::string, Tensor> state = {
       {"images", images_},
       {"position", torch::tensor({batch_, step_}, torch::kInt64)}};
   if (step_ > 0) {
-    state["u"] = u_;
+    state["z"] = z_;
     state["first"] = first_;
     state["second"] = second_;
   }
@@ -202,7 +245,7 @@ void Synthesizer::Restore(const std::map<std::string, Tensor>& state) {
   batch_ = state.at("position")[0].item<int64_t>();
   step_ = state.at("position")[1].item<int64_t>();
   if (step_ == 0) return;
-  u_ = state.at("u").to(factor_.device());
+  z_ = state.at("z").to(factor_.device());
   first_ = state.at("first").to(factor_.device());
   second_ = state.at("second").to(factor_.device());
 }

@@ -20,7 +20,10 @@ namespace condense::quantization {
 // normalisation remembers of the training data: random images are moved by
 // gradient descent until the mean and variance of each normalisation's input
 // over the batch are its running ones (Cai et al., "ZeroQ", arXiv:2001.00281;
-// Yin et al., "DeepInversion", arXiv:1912.08795).
+// Yin et al., "DeepInversion", arXiv:1912.08795). Statistics alone leave much
+// open, and what is left open stays as it began: noise of pixels, which
+// networks are not made for. So images begin with the spectrum of natural ones,
+// and descent moves their low frequencies further than the high ones.
 
 // The distance of the statistics of x [n, C, ...] over all but C from a
 // normalisation's running ones [C], free of the channels' scales: the mean over
@@ -35,21 +38,35 @@ torch::Tensor StatisticsLoss(const torch::Tensor& x, const torch::Tensor& mean,
 // u: [n, C, H, W].
 torch::Tensor TotalVariation(const torch::Tensor& u);
 
+// Amplitudes [height, width / 2 + 1] of the frequencies that rfft2 gives,
+// falling as 1/f as those of natural images do (Field, JOSA A 4, 1987), alike
+// up to the lowest that fits. White noise of variance 1 that is weighted by
+// them has the variance 1.
+torch::Tensor NaturalSpectrum(int64_t height, int64_t width);
+
+// The mean square of how far u is below 0 or above 1.
+torch::Tensor OutOfRange(const torch::Tensor& u);
+
 struct SynthesisOptions {
   int64_t images = 1024;
   // As many at once at most: what statistics are taken over.
-  int64_t batch_size = 128;
-  // Of Adam, per batch, its rate falling from `lr` to 0 by a cosine. Pixels
-  // are from 0 to 1 here.
-  int64_t steps = 200;
+  int64_t batch_size = 64;
+  // Of Adam, per batch, its rate falling from `lr` to 0 by a cosine. What it
+  // moves is noise of variance 1.
+  int64_t steps = 60;
   double lr = 0.1;
   // Weights of the priors next to the mean StatisticsLoss of all layers:
-  // TotalVariation, and the mean squared distance from the middle gray.
+  // TotalVariation, the mean squared distance from the middle gray, and
+  // OutOfRange.
   double variation = 0.01;
   double contrast = 0.01;
+  double range = 1;
   uint64_t seed = 17;
   std::string device = "cpu";
 };
+
+// Of all batches.
+int64_t StepsOf(const SynthesisOptions& options);
 
 // Whether there is a BatchNormalization with constant statistics to learn from.
 bool HasStatistics(const graph::Graph& graph);
@@ -72,6 +89,9 @@ class Synthesizer {
   // One step of the optimizer; returns the loss before it. Not when done.
   // Errors of the executor.
   absl::StatusOr<double> Step();
+  // Ends here, after at least one step: the batch at hand is kept as it stands,
+  // and what was not begun repeats what was.
+  void End();
 
   // [images, H, W, C] of uint8; black where they are not made yet.
   const torch::Tensor& images() const { return images_; }
@@ -93,7 +113,8 @@ class Synthesizer {
               const SynthesisOptions& options);
   int64_t batch_images() const;
   void Begin();
-  absl::StatusOr<torch::Tensor> Loss(const torch::Tensor& u);
+  torch::Tensor Pixels(const torch::Tensor& z) const;
+  absl::StatusOr<torch::Tensor> Loss(const torch::Tensor& z);
   void Update(const torch::Tensor& gradient);
   void Keep();
 
@@ -106,11 +127,12 @@ class Synthesizer {
   // x = u * factor + shift, [C, 1, 1].
   torch::Tensor factor_;
   torch::Tensor shift_;
+  torch::Tensor spectrum_;
   int64_t batch_ = 0;
   int64_t step_ = 0;
-  // Pixels [n, C, H, W] of the batch at hand, from 0 to 1, and the moments of
-  // their gradients.
-  torch::Tensor u_;
+  // What Pixels [n, C, H, W] of the batch at hand come from, and the moments of
+  // its gradients.
+  torch::Tensor z_;
   torch::Tensor first_;
   torch::Tensor second_;
   torch::Tensor images_;

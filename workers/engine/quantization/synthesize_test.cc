@@ -30,9 +30,42 @@ TEST(TotalVariationTest, MatchesAHandComputedValue) {
   EXPECT_EQ(TotalVariation(u.slice(2, 0, 1).slice(3, 0, 1)).item<double>(), 0);
 }
 
+TEST(OutOfRangeTest, MatchesAHandComputedValue) {
+  const Tensor u = torch::tensor({-1.0, 0.0, 0.5, 1.5}).view({1, 1, 2, 2});
+  EXPECT_NEAR(OutOfRange(u).item<double>(), (1 + 0.25) / 4, 1e-6);
+}
+
+TEST(NaturalSpectrumTest, FallsAsOneByTheFrequency) {
+  // Frequencies 0 (as 1/2), 1/2, 1/2 and sqrt(1/2): 2, 2, 2 and sqrt(2), whose
+  // squares are 3.5 in the mean.
+  const Tensor small = NaturalSpectrum(2, 2);
+  ASSERT_EQ(small.sizes(), torch::IntArrayRef({2, 2}));
+  EXPECT_NEAR(small[0][0].item<double>(), 2 / std::sqrt(3.5), 1e-6);
+  EXPECT_NEAR(small[1][0].item<double>(), 2 / std::sqrt(3.5), 1e-6);
+  EXPECT_NEAR(small[0][1].item<double>(), 2 / std::sqrt(3.5), 1e-6);
+  EXPECT_NEAR(small[1][1].item<double>(), std::sqrt(2 / 3.5), 1e-6);
+  // Twice and four times the lowest of the longer side.
+  const Tensor wide = NaturalSpectrum(4, 16);
+  ASSERT_EQ(wide.sizes(), torch::IntArrayRef({4, 9}));
+  EXPECT_NEAR((wide[0][1] / wide[0][2]).item<double>(), 2, 1e-5);
+  EXPECT_NEAR((wide[0][1] / wide[1][0]).item<double>(), 4, 1e-5);
+}
+
+TEST(NaturalSpectrumTest, KeepsTheVarianceOfNoise) {
+  torch::manual_seed(5);
+  for (const int64_t width : {7, 8}) {
+    const Tensor waves = torch::fft::rfft2(torch::randn({4000, 6, width})) *
+                         NaturalSpectrum(6, width);
+    const Tensor noise =
+        torch::fft::irfft2(waves, torch::IntArrayRef({6, width}));
+    EXPECT_NEAR(noise.square().mean().item<double>(), 1, 0.05);
+  }
+}
+
 void ExpectNumericalGradient(const std::function<Tensor(const Tensor&)>& loss) {
   torch::manual_seed(3);
-  Tensor x = torch::rand({2, 3, 2, 2}, torch::kFloat64).requires_grad_(true);
+  Tensor x = (2 * torch::rand({2, 3, 2, 2}, torch::kFloat64) - 0.5)
+                 .requires_grad_(true);
   loss(x).backward();
   const Tensor grad = x.grad().clone().flatten();
   const torch::NoGradGuard no_grad;
@@ -58,6 +91,10 @@ TEST(TotalVariationTest, GradientMatchesTheNumericalOne) {
   ExpectNumericalGradient([](const Tensor& x) { return TotalVariation(x); });
 }
 
+TEST(OutOfRangeTest, GradientMatchesTheNumericalOne) {
+  ExpectNumericalGradient([](const Tensor& x) { return OutOfRange(x); });
+}
+
 std::unique_ptr<Synthesizer> Make(const SynthesisOptions& options) {
   auto made = Synthesizer::Create(training::BarsNet(),
                                   training::BarsOptions(true).preprocess,
@@ -72,7 +109,7 @@ Tensor RunToEnd(Synthesizer* images) {
 }
 
 TEST(SynthesizerTest, ImagesComeToHaveTheStatisticsOfTheModel) {
-  const auto images = Make({.images = 16, .batch_size = 16, .steps = 60});
+  const auto images = Make({.images = 16, .batch_size = 16, .steps = 200});
   const double first = *images->Step();
   double last = first;
   while (!images->done()) last = *images->Step();
@@ -101,6 +138,22 @@ TEST(SynthesizerTest, InterruptedAnywhereItEndsInTheSameImages) {
   SynthesisOptions other = options;
   other.seed = 18;
   EXPECT_FALSE(torch::equal(RunToEnd(Make(other).get()), expected));
+}
+
+TEST(SynthesizerTest, EndedBeforeItsTimeItHasAsManyImages) {
+  const SynthesisOptions options = {.images = 11, .batch_size = 4, .steps = 5};
+  const auto whole = Make(options);
+  const Tensor expected = RunToEnd(whole.get());
+  const auto cut = Make(options);
+  while (cut->step() < 7) ASSERT_TRUE(cut->Step().ok());
+  cut->End();
+  EXPECT_TRUE(cut->done());
+  const Tensor images = cut->images();
+  // A batch that was done, one that was not, and both again.
+  EXPECT_TRUE(torch::equal(images.slice(0, 0, 4), expected.slice(0, 0, 4)));
+  EXPECT_FALSE(torch::equal(images.slice(0, 4, 8), expected.slice(0, 4, 8)));
+  EXPECT_GT(images[7].max().item<int>(), 0);
+  EXPECT_TRUE(torch::equal(images.slice(0, 8, 11), images.slice(0, 0, 3)));
 }
 
 TEST(SynthesizerTest, NeedsNormalisationThatWasNotFolded) {
