@@ -6,7 +6,8 @@ usage: quantizers.py digits|resnet20 [SEEDS [NAME [IMAGES [KEYS]]]]
   resnet20  derived_resnet20 on CIFAR-10 JPEGs (needs CONDENSE_SHARED): IMAGES training images (16000), batch 64, so 250 steps
             (incremental: a third of them after each share but the last); 2,000 test images for the accuracy
 Row "float finetuned" trains as long without quantizers: the model gains from that alone.
-Rows "synthetic" get the test data alone, and train for as many steps on 512 images that they make.
+Rows "synthetic" get the test data alone, and train for as many steps on 512 images that they make; of ResNet-20 at half the rate, with
+the average of the weights, shifted, mirrored and mixed.
 Each line: top1 and loss (cross-entropy, finer) of the float model and of the artifact, agreement of the
 artifact's integers with the simulation, file size.
 SEEDS: how many, from 1 (default 1), or FIRST-LAST. NAME: the row "ptq NAME", "qat NAME" or "incremental NAME"; where no row is called
@@ -134,7 +135,9 @@ def without_data(config, data, training):
     config = re.sub(r"samples: \d+, augment", "augment", config)
     config = config.replace("train: {source: train", "train: {source: none, samples: 512")
     config = config.replace("calibration: {source: train", "calibration: {source: none")
+    config = config.replace("augment: [horizontal_flip]", "augment: [horizontal_flip, random_crop: {padding: 4}, mixup: {alpha: 0.4}]")
     training = training.replace("epochs: 3", "epochs: 8").replace("epochs: 1,", "epochs: 31,")
+    training = training.replace("lr: 0.002}}", "lr: 0.001}}, ema: {decay: 0.98}")
     return config, {"test": data["test"]}, training
 
 
