@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Anchors: published results on files that a small CPU can train on, one JSON object per line.
 
-usage: anchors.py a4|a4_grids [SEEDS] [EPOCHS]
+usage: anchors.py a4|a4_grids|a6 [SEEDS] [EPOCHS]
   a4        the binary and 2-bit MLP on MNIST (TFC of Xilinx/brevitas, published 93.17, 94.79 and 96.60 % for 1W1A, 1W2A and
             2W2A): 784-64-64-64-10, trained in float and then through its quantizers, EPOCHS each (default 10), with Adam and
             batches of 100, on the 60,000 training images; top1 on the 10,000 test images. As there, the weights of all four
@@ -10,6 +10,8 @@ usage: anchors.py a4|a4_grids [SEEDS] [EPOCHS]
             cross-entropy, not the squared hinge
   a4_grids  what chose grids and learning rate: each pair trained on the first 50,000 training images, top1 on the other 10,000;
             one seed
+  a6        ResNet-20 on CIFAR-10 JPEGs: finetuned in float for two epochs of 16,000 training images, then W4A4 with learned steps
+            for EPOCHS (default 3), all layers, and with the first and the last one in 8 bits as is usual; 2,000 test images
 SEEDS: how many, from 1 (default 3). Needs CONDENSE_SHARED. (CONDENSE_SOURCE_DIR, CONDENSE_BINARY_DIR)
 """
 import contextlib
@@ -20,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 
-from figures import BIN, run_engine, say, shared
+from figures import BIN, IMAGENET, PROFILE, run_engine, say, shared
 
 INT4 = "onnxruntime-opset21-int4"
 # Name, published accuracy in per cent, numerics; grids and learning rate that a4_grids found.
@@ -97,11 +99,40 @@ def a4_grids(epochs):
             say(f"a4_grids {name} best", grids=best[0], lr=best[1], top1=found[best])
 
 
+def a6(seeds, epochs):
+    folder = shared() / "data" / "cifar10-jpg"
+    data = {"train": folder / "cifar10_train_jpg.tar.xz", "test": folder / "cifar10_test_jpg.tar.xz"}
+    ends = "overrides: [{match: Conv, bits: 8}, {match: Gemm, bits: 8}]"
+    for name, more in (("W4A4", ""), ("W4A4, first and last layer W8", f", {ends}")):
+        lost = []
+        for seed in range(1, seeds + 1):
+            recipe = f"""
+data:
+  train: {{source: train, samples: 16000, augment: [horizontal_flip]}}
+  eval: {{source: test, samples: 2000}}
+  calibration: {{source: train, samples: 256}}
+  preprocess: {{resize: [32, 32], {IMAGENET}}}
+seed: {seed}
+stages:
+  - finetune: {{epochs: 2, batch_size: 64, optimizer: {{sgd: {{lr: 0.02, momentum: 0.9}}}}}}
+  - quantize: {{mode: qat, weights: {{bits: 4}}, activations: {{bits: 4}}, qat: {{grids: lsq}}, epochs: {epochs}, batch_size: 64,
+               optimizer: {{sgd: {{lr: 0.01, momentum: 0.9}}}}{more}}}
+"""
+            report = run_engine(shared() / "models" / "derived_resnet20_cifar10_scripted.pt", recipe, data, [PROFILE])[PROFILE]
+            floats, top1 = report["stages"][0]["metric_after"], report["compressed"]["metrics"]["top1"]
+            lost.append(floats - top1)
+            say(f"a6 {name}", seed=seed, float_top1=report["baseline"]["metrics"]["top1"], finetuned_top1=floats, top1=top1)
+        say(f"a6 {name} of {seeds} seeds", lost_mean=statistics.mean(lost), lost_worst=max(lost))
+
+
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1] not in ("a4", "a4_grids"):
+    if len(sys.argv) < 2 or sys.argv[1] not in ("a4", "a4_grids", "a6"):
         sys.exit(__doc__)
-    used_epochs = int(sys.argv[3]) if len(sys.argv) > 3 else 10
+    used_seeds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    used_epochs = int(sys.argv[3]) if len(sys.argv) > 3 else 3 if sys.argv[1] == "a6" else 10
     if sys.argv[1] == "a4":
-        a4(int(sys.argv[2]) if len(sys.argv) > 2 else 3, used_epochs)
+        a4(used_seeds, used_epochs)
+    elif sys.argv[1] == "a6":
+        a6(used_seeds, used_epochs)
     else:
         a4_grids(used_epochs)

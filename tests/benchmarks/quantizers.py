@@ -63,14 +63,15 @@ PTQ = [
 QAT = [
     ("w8a8 following", PROFILE, "qat: {grids: following}"),
     ("w8a8 calibrated", PROFILE, "qat: {grids: calibrated}"),
-    ("w8a8 live batch norm", PROFILE, "qat: {batch_norm: live}"),
+    ("w8a8 folded batch norm", PROFILE, "qat: {batch_norm: folded}"),
     ("w4a4 following", PROFILE, "weights: {bits: 4}, activations: {bits: 4}, qat: {grids: following}"),
     ("w4a4 calibrated", PROFILE, "weights: {bits: 4}, activations: {bits: 4}, qat: {grids: calibrated}"),
     ("w4a4 lsq", PROFILE, "weights: {bits: 4}, activations: {bits: 4}, qat: {grids: lsq}"),
     ("w4a4 pact", PROFILE, "weights: {bits: 4}, activations: {bits: 4}, qat: {grids: pact}"),
-    ("w4a4 live batch norm", PROFILE, "weights: {bits: 4}, activations: {bits: 4}, qat: {batch_norm: live}"),
+    ("w4a4 folded batch norm", PROFILE, "weights: {bits: 4}, activations: {bits: 4}, qat: {batch_norm: folded}"),
     ("w2a8", PROFILE, "weights: {bits: 2}"),
     ("w2a8 lsq", PROFILE, "weights: {bits: 2}, qat: {grids: lsq}"),
+    ("w2a8 lsq folded", PROFILE, "weights: {bits: 2}, qat: {grids: lsq, batch_norm: folded}"),
     ("w3a8 lsq", PROFILE, "weights: {bits: 3}, qat: {grids: lsq}"),
     ("w2 alone, int4 file", INT4, "weights: {bits: 2}, activations: {scheme: float}"),
     ("w2 alone, blocks of 32", INT4, "weights: {bits: 2, granularity: block}"),
@@ -79,9 +80,7 @@ QAT = [
     *((f"{scheme} w{bits}a8", PROFILE, f"weights: {{scheme: {scheme}, bits: {bits}}}")
       for bits in (2, 3) for scheme in TABLES),
     ("ternary, int4 file", INT4, "weights: {scheme: ternary}"),
-    ("ternary live, int4 file", INT4, "weights: {scheme: ternary}, qat: {batch_norm: live}"),
     ("binary, int4 file", INT4, "weights: {scheme: binary}"),
-    ("binary live, int4 file", INT4, "weights: {scheme: binary}, qat: {batch_norm: live}"),
     ("w4a8", PROFILE, "weights: {bits: 4}"),
     ("w4a8 mixed, kl", PROFILE, mixed(4)),
     ("w3a8", PROFILE, "weights: {bits: 3}"),
@@ -166,13 +165,13 @@ def main(what, seeds, only, images, keys):
         if only != f"{mode} {name}" if exact else only not in f"{mode} {name}":
             continue
         used = (config, data, training) if "synthetic" not in name else without_data(config, data, training)
-        report_row(what, mode, name, profile, settings, seeds, model_of(what, name, model), *used)
+        report_row(what, mode, name, profile, settings, seeds, model_of(what, mode, model), *used)
 
 
-def model_of(what, name, model):
-    """The ONNX file of ResNet-20 has its batch normalisation folded, the TorchScript file has it still."""
-    learns = any(name == row[0] for row in QAT_DATA)
-    return shared() / "models" / "derived_resnet20_cifar10_scripted.pt" if what == "resnet20" and learns else model
+def model_of(what, mode, model):
+    """The ONNX file of ResNet-20 has its batch normalisation folded, the TorchScript file, to be trained, has it still."""
+    trains = what == "resnet20" and mode != "ptq"
+    return shared() / "models" / "derived_resnet20_cifar10_scripted.pt" if trains else model
 
 
 def report_row(what, mode, name, profile, settings, seeds, model, config, data, training):

@@ -19,6 +19,7 @@ namespace {
 
 std::vector<std::string> AtenOperators() {
   torchscript_import::HandlerTable table;
+  torchscript_import::AddFillHandlers(&table);
   torchscript_import::AddMathHandlers(&table);
   torchscript_import::AddNetworkHandlers(&table);
   torchscript_import::AddSequenceHandlers(&table);

@@ -20,6 +20,13 @@ bool Follows(const v1::Quantize& quantize) {
          quantize.qat().grids() == v1::Qat::PACT;
 }
 
+// Of weights as they were trained; folding multiplies both by channel.
+std::map<std::string, double> NoiseOfLevels(const graph::Graph& trained) {
+  graph::Graph projected = trained;
+  quantization::ProjectWeights(&projected);
+  return quantization::WeightNoiseDb(trained, projected);
+}
+
 }  // namespace
 
 bool TrainsBatchNorm(const v1::Quantize& quantize) {
@@ -93,13 +100,13 @@ absl::StatusOr<std::map<std::string, double>> FinishQat(
   if (quantize.mode() == v1::Quantize::INCREMENTAL) {
     quantization::FreezeShare(graph, 1);
   }
+  auto noise = NoiseOfLevels(*graph);
   if (TrainsBatchNorm(quantize)) {
     CONDENSE_RETURN_IF_ERROR(quantization::FoldLiveBatchNorm(graph));
   }
-  const graph::Graph trained = *graph;
   quantization::ProjectWeights(graph);
   quantization::SnapBiases(graph);
-  return quantization::WeightNoiseDb(trained, *graph);
+  return noise;
 }
 
 }  // namespace condense::pipeline

@@ -22,7 +22,9 @@ class TrainTaskTest : public DigitsJobTest {
 };
 
 TEST_F(TrainTaskTest, SaysThatTrainingEndedWithTheLossOfAGuess) {
-  const std::string wild = "weights: {bits: 2}, optimizer: {sgd: {lr: 0.05}}";
+  const std::string wild =
+      "weights: {bits: 2}, optimizer: {sgd: {lr: 0.05}}, "
+      "qat: {batch_norm: folded}";
   EXPECT_THAT(WarningsOf(wild),
               testing::AllOf(testing::HasSubstr("that of a guess"),
                              testing::HasSubstr("set clip_norm")));
