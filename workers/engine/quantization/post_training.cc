@@ -1,5 +1,6 @@
 #include "workers/engine/quantization/post_training.h"
 
+#include <algorithm>
 #include <set>
 
 #include "absl/strings/str_format.h"
@@ -46,13 +47,19 @@ bool Reconstructs(Rounding rounding) {
 
 absl::Status Smooth(Graph* graph, data::Loader* loader,
                     const PostTrainingOptions& options) {
-  const std::vector<SmoothSite> sites = FindSmoothSites(*graph);
+  std::vector<SmoothSite> sites = FindSmoothSites(*graph);
   if (options.smooth <= 0 || sites.empty()) return absl::OkStatus();
   std::vector<ValueId> inputs;
   for (const SmoothSite& site : sites) inputs.push_back(site.input);
   CONDENSE_ASSIGN_OR_RETURN(
       const auto seen, ObserveChannels(*graph, inputs, loader, kEqualizeSamples,
                                        options.device, ChannelSide::kLast));
+  const auto none = std::remove_if(
+      sites.begin(), sites.end(), [&seen = seen](const SmoothSite& site) {
+        const auto found = seen.find(site.input);
+        return found == seen.end() || !HasOutliers(found->second);
+      });
+  sites.erase(none, sites.end());
   SmoothActivations(sites, seen, options.smooth, graph);
   return absl::OkStatus();
 }

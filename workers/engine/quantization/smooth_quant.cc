@@ -180,6 +180,17 @@ std::vector<SmoothSite> FindSmoothSites(const Graph& graph) {
   return Finder(graph).Run();
 }
 
+bool HasOutliers(const ChannelStatistics& seen) {
+  constexpr double kFar = 8;
+  std::vector<double> reach;
+  for (size_t j = 0; j < seen.high.size(); ++j) {
+    reach.push_back(std::max(std::abs(seen.low[j]), std::abs(seen.high[j])));
+  }
+  if (reach.empty()) return false;
+  std::sort(reach.begin(), reach.end());
+  return reach.back() >= kFar * reach[reach.size() / 2];
+}
+
 int SmoothActivations(const std::vector<SmoothSite>& sites,
                       const std::map<ValueId, ChannelStatistics>& seen,
                       double strength, Graph* graph) {

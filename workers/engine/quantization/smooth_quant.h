@@ -23,6 +23,10 @@ struct SmoothSite {
 };
 std::vector<SmoothSite> FindSmoothSites(const graph::Graph& graph);
 
+// Some channel reaches eight times as far as the median one: what smoothing is
+// for. Where none does, it makes weights harder to quantize for nothing.
+bool HasOutliers(const ChannelStatistics& seen);
+
 // SmoothQuant, Xiao et al., arXiv:2211.10438: channel j of an activation is
 // divided by s_j = max|X_j|^strength / max|W_j|^(1 - strength), its readers'
 // weights are multiplied. The float function stays. `seen` has each site's

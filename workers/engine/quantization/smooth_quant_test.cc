@@ -60,6 +60,19 @@ TEST(SmoothQuantTest, WhoReadsTheShapeAloneDoesNotCount) {
   EXPECT_EQ(g.node(sites[0].maker).name, "up");
 }
 
+TEST(SmoothQuantTest, OutliersReachEightTimesAsFarAsTheMedianChannel) {
+  ChannelStatistics seen;
+  seen.low = {-1, -2, 0, -3};
+  seen.high = {0.5f, 1, 1, 2};
+  // Reach 1, 2, 1, 3: the upper median is 2.
+  EXPECT_FALSE(HasOutliers(seen));
+  seen.low[3] = -15.9f;
+  EXPECT_FALSE(HasOutliers(seen));
+  seen.low[3] = -16;
+  EXPECT_TRUE(HasOutliers(seen));
+  EXPECT_FALSE(HasOutliers(ChannelStatistics()));
+}
+
 TEST(SmoothQuantTest, FactorsAreThoseOfThePaperAndTheFunctionStays) {
   Graph g = Tokens();
   torch::manual_seed(3);
