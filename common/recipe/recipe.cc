@@ -237,8 +237,8 @@ void ResolveStepwise(v1::Quantize* quantize) {
 }
 
 // Weights that are multiplied per channel stay on their levels when
-// normalisation is folded, and batches of this size tell its statistics; but
-// made images do not have those of real ones.
+// normalisation is folded, and batches of this size tell its statistics. What
+// has no labels is to be the teacher, statistics included.
 v1::Qat::BatchNorm DefaultBatchNorm(const v1::Quantize& quantize) {
   constexpr int kBatch = 16;
   const v1::WeightQuantization& weights = quantize.weights();
@@ -248,7 +248,7 @@ v1::Qat::BatchNorm DefaultBatchNorm(const v1::Quantize& quantize) {
        weights.scheme() == v1::TERNARY || weights.scheme() == v1::LQ ||
        weights.scheme() == v1::LUT);
   const bool live = quantize.mode() == v1::Quantize::QAT && moves &&
-                    quantize.qat_data() != v1::Quantize::SYNTHETIC &&
+                    quantize.qat_data() == v1::Quantize::LABELED &&
                     quantize.batch_size() >= kBatch;
   return live ? v1::Qat::LIVE : v1::Qat::FOLDED;
 }

@@ -392,7 +392,7 @@ TEST(ResolveRecipeTest, TechniquesAreOffWhereTheSchemesDoNotTakeThem) {
   EXPECT_EQ(floats.smooth(), 0);
 }
 
-TEST(ResolveRecipeTest, NormalisationStaysWhereItsStatisticsAreReal) {
+TEST(ResolveRecipeTest, NormalisationStaysWhereLabelsLeadTraining) {
   const auto batch_norm = [](const std::string& keys) {
     auto parsed =
         ParseRecipe("stages: [quantize: {mode: qat, epochs: 1, " + keys + "}]");
@@ -404,6 +404,7 @@ TEST(ResolveRecipeTest, NormalisationStaysWhereItsStatisticsAreReal) {
   EXPECT_EQ(batch_norm("weights: {scheme: lut}"), v1::Qat::LIVE);
   EXPECT_EQ(batch_norm("qat: {batch_norm: folded}"), v1::Qat::FOLDED);
   EXPECT_EQ(batch_norm("qat_data: synthetic"), v1::Qat::FOLDED);
+  EXPECT_EQ(batch_norm("qat_data: unlabeled"), v1::Qat::FOLDED);
   EXPECT_EQ(batch_norm("batch_size: 8"), v1::Qat::FOLDED);
   EXPECT_EQ(batch_norm("weights: {scheme: power_of_two}"), v1::Qat::FOLDED);
   EXPECT_EQ(batch_norm("weights: {granularity: tensor}"), v1::Qat::FOLDED);

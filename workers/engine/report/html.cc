@@ -96,7 +96,9 @@ std::string MetricCards(const Report& report) {
     if (name == "accuracy" && report.compressed.metrics.count("top1") > 0) {
       continue;
     }
-    const double points = 100 * (after - before->second);
+    // Without the sign of a zero.
+    const double points =
+        std::round(1e4 * (after - before->second)) / 100 + 0.0;
     absl::StrAppend(&out, "<div class=card><div class=k>", MetricTitle(name),
                     "</div><div class=v>", Percent(after),
                     "</div><div class=d>",
@@ -247,7 +249,9 @@ std::string Plot(const std::string& name,
 std::string Plots(const Report& report) {
   std::string plots;
   for (const auto& [name, points] : report.curves) {
-    if (points.size() > 1) absl::StrAppend(&plots, Plot(name, points));
+    // A model that was only measured, not trained, has its points at one step.
+    if (points.empty() || points.back().step == points.front().step) continue;
+    absl::StrAppend(&plots, Plot(name, points));
   }
   if (plots.empty()) return "";
   return absl::StrCat("<h2>Training</h2><div class=plots>", plots, "</div>");

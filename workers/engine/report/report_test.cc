@@ -86,6 +86,19 @@ TEST(ReportHtmlTest, ShowsTheVerdictAndNeedsNothingFromOutside) {
   EXPECT_THAT(html, Not(HasSubstr("<script")));
 }
 
+TEST(ReportHtmlTest, PlotsNothingThatWasMeasuredButNotTrained) {
+  Report report = Example();
+  report.curves = {{"top1", {{0, 0.97}, {0, 0.98}}}, {"loss", {}}};
+  EXPECT_THAT(ToHtml(report), Not(HasSubstr("Training")));
+}
+
+TEST(ReportHtmlTest, AnUnchangedFigureHasNoSign) {
+  Report report = Example();
+  report.baseline.metrics = {{"top1", 0.970001}};
+  report.compressed.metrics = {{"top1", 0.97}};
+  EXPECT_THAT(ToHtml(report), HasSubstr("+0.00 points"));
+}
+
 TEST(ReportHtmlTest, EscapesNames) {
   const std::string html = ToHtml(Example());
   EXPECT_THAT(html, HasSubstr("digits &lt;1&gt;"));
