@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Our QAT step against PyTorch's FX QAT step (python3-torch, python3-torchvision).
 
-Usage: fx_qat_step.py [resnet18|mobilenet_v2] [ROUNDS]
+Usage: fx_qat_step.py [resnet18|mobilenet_v2] [ROUNDS] [live|folded]
 
 Both train the same architecture on random images (batch 32, 64 x 64, 2 threads): forward, cross-entropy, backward, SGD with
-momentum. Rounds of a few steps of each in turn; prints one JSON line with the ratio of the medians.
+momentum; batch normalisation of ours live (default) or folded. Rounds of a few steps of each in turn; prints one JSON line with
+the ratio of the medians.
 """
 
 import json
@@ -36,6 +37,7 @@ def fx_model(network):
 def main():
     network = sys.argv[1] if len(sys.argv) > 1 else "resnet18"
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+    batch_norm = sys.argv[3] if len(sys.argv) > 3 else "live"
     torch.set_num_threads(2)
     torch.manual_seed(17)
     x, labels = torch.randn(32, 3, 64, 64), torch.randint(0, 1000, (32,))
@@ -55,9 +57,10 @@ def main():
             start = time.perf_counter()
             step()
             theirs.append(1000 * (time.perf_counter() - start))
-        out = subprocess.run([str(BINARY), network, str(STEPS), "32", "64", "2"], check=True, capture_output=True, text=True)
+        out = subprocess.run([str(BINARY), network, str(STEPS), "32", "64", "2", batch_norm], check=True, capture_output=True, text=True)
         ours.append(json.loads(out.stdout.splitlines()[0])["qat_ms"])
     print(json.dumps({"benchmark": f"qat_step_{network}_against_fx", "torch": torch.__version__,
+                      "batch_norm": batch_norm,
                       "fx_ms": round(statistics.median(theirs), 1), "ours_ms": round(statistics.median(ours), 1),
                       "ratio": round(statistics.median(ours) / statistics.median(theirs), 3)}))
 
