@@ -4,15 +4,14 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <string>
 
-#include "absl/synchronization/mutex.h"
 #include "common/digest.h"
 #include "common/files.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "workers/engine/pipeline/run_job.h"
+#include "workers/engine/pipeline/text_sink_test_util.h"
 #include "workers/engine/runtime/executor.h"
 
 namespace condense::pipeline {
@@ -21,22 +20,6 @@ namespace condense::pipeline {
 // on, 4 steps to an epoch.
 class DigitsJobTest : public testing::Test {
  protected:
-  // Keeps every event as text; may do something at each.
-  class Sink : public EventSink {
-   public:
-    void Send(const v1::EngineEvent& event) override {
-      // Checkpoints are announced by the thread that writes them.
-      absl::MutexLock lock(&mu_);
-      text += event.ShortDebugString() + "\n";
-      if (at_event) at_event(event);
-    }
-    std::string text;
-    std::function<void(const v1::EngineEvent&)> at_event;
-
-   private:
-    absl::Mutex mu_;
-  };
-
   void SetUp() override {
     runtime::SetThreads(1);
     dir_ = testing::TempDir() + "/condense_" +
@@ -86,7 +69,7 @@ class DigitsJobTest : public testing::Test {
   int RunInPieces(const std::string& folder) {
     for (int stops = 0; stops < 20; ++stops) {
       Control control;
-      Sink sink;
+      TextSink sink;
       int steps = 0;
       sink.at_event = [&](const v1::EngineEvent& event) {
         if (event.has_event() && event.event().type() == "metric" &&
@@ -108,7 +91,7 @@ class DigitsJobTest : public testing::Test {
   }
 
   std::string dir_;
-  Sink sink_;
+  TextSink sink_;
 };
 
 }  // namespace condense::pipeline

@@ -3,12 +3,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "common/error.h"
 #include "common/files.h"
 #include "gmock/gmock.h"
@@ -19,6 +17,7 @@
 #include "workers/engine/export/onnx.h"
 #include "workers/engine/pipeline/job.h"
 #include "workers/engine/pipeline/run_job.h"
+#include "workers/engine/pipeline/text_sink_test_util.h"
 #include "workers/engine/runtime/executor.h"
 #include "workers/engine/training/evaluate.h"
 
@@ -83,21 +82,6 @@ graph::Graph EmbeddingNet() {
 // Subjects are patterns, their images the pattern with noise: gray PGM files.
 class VerificationJobTest : public testing::Test {
  protected:
-  class Sink : public EventSink {
-   public:
-    void Send(const v1::EngineEvent& event) override {
-      // Checkpoints are announced by the thread that writes them.
-      absl::MutexLock lock(&mu_);
-      text += event.ShortDebugString() + "\n";
-      if (at_event) at_event(event);
-    }
-    std::string text;
-    std::function<void(const v1::EngineEvent&)> at_event;
-
-   private:
-    absl::Mutex mu_;
-  };
-
   void SetUp() override {
     runtime::SetThreads(1);
     dir_ = testing::TempDir() + "/condense_verification_" +
@@ -178,7 +162,7 @@ class VerificationJobTest : public testing::Test {
   }
 
   std::string dir_;
-  Sink sink_;
+  TextSink sink_;
 };
 
 TEST_F(VerificationJobTest, LabelledFacesAreComparedEachWithEach) {
@@ -362,7 +346,7 @@ TEST_F(VerificationJobTest, GoesOnFromACheckpointWithTheSameReport) {
   auto whole = Report();
   fs::remove_all(dir_ + "/job/artifacts");
   Control control;
-  Sink sink;
+  TextSink sink;
   sink.at_event = [&](const v1::EngineEvent& event) {
     if (event.event().phase() == v1::Job::VERIFYING) {
       control.Ask(Control::Request::kCheckpointAndStop);
